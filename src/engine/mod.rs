@@ -1,0 +1,19 @@
+//! The engine: reading models and data, training, generating, exporting.
+//!
+//! The way of the data, in one direction: file → rows → conversations → tokens with a mask → packed batches → hidden
+//! states → loss → gradients → flat adapter buffer → checkpoint → export.
+
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod export;
+pub mod formats;
+pub mod generate;
+pub mod memory;
+pub mod model;
+pub mod ops;
+pub mod peft;
+pub mod quant;
+pub mod train;
+
+pub use error::{Error, Result};

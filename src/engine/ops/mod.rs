@@ -1,0 +1,20 @@
+//! The operations of a decoder, each with its forward and its backward.
+//!
+//! Conventions: activations are `f32`, row-major, `[tokens, features]`, passed as [`Mat`] / [`MatMut`]; a backward that
+//! produces the gradient of an input says whether it writes or accumulates. Nothing here allocates per call what grows
+//! with the batch: scratch is kept by the thread that uses it. Reductions have one order whatever the thread count.
+
+pub mod mat;
+
+pub use mat::{Mat, MatMut};
+
+/// The type of the inputs of matrix products; sums are always `f32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Compute {
+    /// Inputs rounded to bfloat16, products summed in `f32`.
+    #[default]
+    Bf16,
+    /// Inputs in `f32`.
+    F32,
+}

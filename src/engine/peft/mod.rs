@@ -1,0 +1,5 @@
+//! Parameter-efficient methods: one folder a method. LoRA is what trains today.
+
+pub mod lora;
+
+pub use lora::{Adapter, LoraConfig, LoraModule};

@@ -1,0 +1,7 @@
+//! LoRA Studio: fine-tune a language model on your own PC.
+//!
+//! The layers are `ui → app → engine`, and a command line over the same engine. The engine has no window, no channel
+//! and prints nothing; `ARCHITECTURE.md` shows the whole.
+
+pub mod cli;
+pub mod engine;
