@@ -1,1 +1,26 @@
-//! (module documentation follows with the code)
+//! The run file: one TOML description of a run, for the window, the command line and the run folder.
+//!
+//! ```
+//! use lora_studio::engine::config::RunConfig;
+//!
+//! let mut run = RunConfig::from_str("[method]\nrank = 8\n")?;
+//! run.set("train.learning_rate=1e-4")?;
+//! assert_eq!(run.method.rank, 8);
+//! assert_eq!(run.method.alpha, 32.0); // what a file leaves out has its default
+//! assert!(run.validate()?.is_empty()); // nothing unusual about it
+//! # Ok::<(), lora_studio::engine::Error>(())
+//! ```
+
+mod parse;
+mod record;
+mod run;
+mod schema;
+mod validate;
+
+pub use record::{FileRecord, Record};
+pub use run::{
+    Checkpointing, DataConfig, DataFormat, EvalConfig, LossOn, MethodConfig, MethodKind, ModelSection, OptimizerKind,
+    OutputConfig, Quantization, RunConfig, SampleConfig, Schedule, TargetModules, TrainConfig,
+};
+pub use schema::{FIELDS, Field, Kind, field};
+pub use validate::Warning;

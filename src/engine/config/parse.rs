@@ -1,0 +1,403 @@
+//! Reading and writing run files: TOML in, every mistake named with its line.
+
+use std::path::Path;
+
+use toml::Value;
+use toml::de::{DeTable, DeValue};
+
+use super::schema::{FIELDS, Field, Kind, field, sections};
+use super::{RunConfig, TargetModules};
+use crate::engine::model::LinearKind;
+use crate::engine::{Error, Result};
+
+/// A run file is a page of text; what is larger is some other file given by mistake.
+const MAX_FILE: u64 = 4 << 20;
+
+impl RunConfig {
+    /// Reads a run file.
+    pub fn load(path: impl AsRef<Path>) -> Result<RunConfig> {
+        let path = path.as_ref();
+        let size = std::fs::metadata(path).map_err(Error::io("read the run file", path))?.len();
+        if size > MAX_FILE {
+            return Err(Error::file("this is not a run file: it is larger than 4 MiB", path));
+        }
+        let bytes = std::fs::read(path).map_err(Error::io("read the run file", path))?;
+        let Ok(text) = String::from_utf8(bytes) else {
+            return Err(Error::file("this is not a run file: it is not UTF-8 text", path));
+        };
+        Self::from_str(&text).map_err(|e| Error::Config(format!("{e}: {}", path.display())))
+    }
+
+    /// Reads the text of a run file. What it leaves out has its default.
+    #[allow(clippy::should_implement_trait)] // the trait's method would have to be imported wherever this is called
+    pub fn from_str(text: &str) -> Result<RunConfig> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let parsed = DeTable::parse(text).map_err(|e| syntax(text, &e))?;
+        for (section, content) in parsed.get_ref() {
+            let line = line_of(text, section.span().start);
+            check_section(section.get_ref(), content.get_ref(), line, text)?;
+        }
+        let table: toml::Table = toml::from_str(text).map_err(|e| syntax(text, &e))?;
+        for (section, content) in &table {
+            let Some(content) = content.as_table().filter(|_| section != "record") else { continue };
+            for (key, value) in content {
+                let Some(field) = field(section, key) else { continue };
+                let line = parsed
+                    .get_ref()
+                    .get(section.as_str())
+                    .and_then(|s| s.get_ref().as_table())
+                    .and_then(|s| s.get_key_value(key.as_str()))
+                    .map(|(k, _)| line_of(text, k.span().start));
+                check(field, value).map_err(|m| Error::Config(at(line, m)))?;
+            }
+        }
+        table.try_into().map_err(|e: toml::de::Error| Error::Config(e.message().to_string()))
+    }
+
+    /// Applies one `section.key=value`, the value as TOML; a bare word is a text.
+    pub fn set(&mut self, assignment: &str) -> Result<()> {
+        let Some((path, value)) = assignment.split_once('=') else {
+            return Err(Error::Config(format!("\"{assignment}\" is not of the form section.key=value")));
+        };
+        let (path, value) = (path.trim(), value.trim());
+        let Some((section, key)) = path.split_once('.') else {
+            return Err(Error::Config(format!("{path} names no section{}", nearest_path(path))));
+        };
+        let Some(field) = field(section, key) else {
+            return Err(Error::Config(format!("unknown key {path}{}", nearest_path(path))));
+        };
+        let value = match (field.kind, parse_value(value)) {
+            // A text is taken as it stands: `--set output.dir=2026` is a folder, and quotes are the shell's business.
+            (Kind::Text | Kind::Choice { .. }, Some(Value::String(s))) => Value::String(s),
+            (Kind::Text | Kind::Choice { .. }, _) => Value::String(value.to_string()),
+            (_, Some(parsed)) => parsed,
+            // `--set method.target_modules=q_proj,v_proj`
+            (Kind::Modules, None) if value.contains(',') => {
+                Value::Array(value.split(',').map(|s| Value::String(s.trim().to_string())).collect())
+            }
+            (_, None) => Value::String(value.to_string()),
+        };
+        check(field, &value).map_err(Error::Config)?;
+        let internal = |e: String| Error::Config(format!("{path}: {e}"));
+        let mut table = toml::Table::try_from(&*self).map_err(|e| internal(e.to_string()))?;
+        if let Some(section) = table.get_mut(section).and_then(Value::as_table_mut) {
+            section.insert(key.to_string(), value);
+        }
+        *self = table.try_into().map_err(|e: toml::de::Error| internal(e.message().to_string()))?;
+        Ok(())
+    }
+
+    /// The complete run file: every key, also those at their default.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::Config(format!("the settings cannot be written as TOML: {e}")))
+    }
+}
+
+impl TargetModules {
+    /// The linears among those that the model has (`all`), in its order. A name that no layer has is an error.
+    pub fn resolve(&self, all: &[LinearKind]) -> Result<Vec<LinearKind>> {
+        let TargetModules::Names(names) = self else { return Ok(all.to_vec()) };
+        for name in names {
+            if !all.iter().any(|k| k.name() == name) {
+                let has: Vec<&str> = all.iter().map(|k| k.name()).collect();
+                let hint = nearest(name, has.iter().copied());
+                return Err(Error::Config(format!(
+                    "method.target_modules: this model has no linear {name}{hint}; it has {}",
+                    has.join(", ")
+                )));
+            }
+        }
+        Ok(all.iter().copied().filter(|k| names.iter().any(|n| n == k.name())).collect())
+    }
+}
+
+/// A value in TOML's syntax, if it is one.
+fn parse_value(text: &str) -> Option<Value> {
+    let table: toml::Table = toml::from_str(&format!("v = {text}\n")).ok()?;
+    if table.len() == 1 { table.get("v").cloned() } else { None }
+}
+
+/// Names of sections and keys.
+fn check_section(section: &str, content: &DeValue<'_>, line: usize, text: &str) -> Result<()> {
+    if section == "record" {
+        return Ok(());
+    }
+    if !sections().contains(&section) {
+        let hint = if FIELDS.iter().any(|f| f.key == section) {
+            nearest_path(section)
+        } else {
+            nearest(section, sections().into_iter())
+        };
+        let what = if content.is_table() { "unknown section" } else { "unknown key" };
+        return Err(Error::Config(at(Some(line), format!("{what} {section}{hint}"))));
+    }
+    let Some(table) = content.as_table() else {
+        return Err(Error::Config(at(
+            Some(line),
+            format!("{section} is a section: write [{section}] and its keys below"),
+        )));
+    };
+    for key in table.keys() {
+        let name: &str = key.get_ref();
+        if field(section, name).is_some() {
+            continue;
+        }
+        let own = FIELDS.iter().filter(|f| f.section == section).map(|f| f.key);
+        let mut hint = nearest(name, own);
+        // `rank` below [train]: the right name in the wrong section.
+        if let Some(other) = FIELDS.iter().find(|f| f.key == name) {
+            hint = format!("; it belongs in [{}]", other.section);
+        }
+        let line = line_of(text, key.span().start);
+        return Err(Error::Config(at(Some(line), format!("unknown key {name} in [{section}]{hint}"))));
+    }
+    Ok(())
+}
+
+/// Type and range of one value; the message says key, value, and what is allowed.
+fn check(field: &Field, value: &Value) -> std::result::Result<(), String> {
+    let path = field.path();
+    let wrong = |allowed: String| Err(format!("{path} = {value}: {allowed}"));
+    match field.kind {
+        Kind::Text if !value.is_str() => wrong("a text in quotes is expected".into()),
+        Kind::Bool if !value.is_bool() => wrong("true or false is expected".into()),
+        Kind::TextList if !is_texts(value) => wrong("a list of texts is expected, like [\"one\", \"two\"]".into()),
+        Kind::Modules => {
+            let named = is_texts(value) && value.as_array().is_some_and(|a| !a.is_empty());
+            let known = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+            if value.as_str() != Some("all-linear") && !named {
+                return wrong("\"all-linear\" or a list of names is expected, like [\"q_proj\", \"v_proj\"]".into());
+            }
+            for name in known.filter(|n| LinearKind::from_name(n).is_none()) {
+                let all = LinearKind::ALL.map(LinearKind::name);
+                return wrong(format!("{name} is no linear of a decoder layer; they are {}", all.join(", ")));
+            }
+            Ok(())
+        }
+        Kind::Choice { allowed, planned } => match value.as_str() {
+            Some(s) if allowed.contains(&s) => Ok(()),
+            Some(s) if planned.contains(&s) => {
+                wrong(format!("not available in this version; what is: {}", allowed.join(", ")))
+            }
+            Some(s) => wrong(format!("allowed are {}{}", allowed.join(", "), nearest(s, allowed.iter().copied()))),
+            None => wrong(format!("allowed are {}", allowed.join(", "))),
+        },
+        Kind::Integer { min, max } => match value.as_integer() {
+            Some(n) if n >= min && n <= max => Ok(()),
+            _ if max >= i32::MAX as i64 => wrong(format!("a whole number from {min} is expected")),
+            _ => wrong(format!("a whole number from {min} to {max} is expected")),
+        },
+        Kind::Number { min, max, max_included } => {
+            let number = value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
+            match number {
+                Some(x) if x >= min && (x < max || (max_included && x == max)) => Ok(()),
+                _ if max_included => wrong(format!("a number from {min} to {max} is expected")),
+                _ => wrong(format!("a number from {min} to below {max} is expected")),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_texts(value: &Value) -> bool {
+    value.as_array().is_some_and(|a| a.iter().all(Value::is_str))
+}
+
+/// `; did you mean X?` for the nearest of `known`, or nothing when none is near.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let score = |k: &str| strsim::jaro_winkler(&name.to_lowercase(), k);
+    let best = known.map(|k| (score(k), k)).max_by(|a, b| a.0.total_cmp(&b.0));
+    match best {
+        Some((score, known)) if score >= 0.6 => format!("; did you mean {known}?"),
+        _ => String::new(),
+    }
+}
+
+/// The nearest `section.key`: by the key alone first, since that is what people remember.
+fn nearest_path(path: &str) -> String {
+    let key = path.rsplit('.').next().unwrap_or(path);
+    if let Some(found) = FIELDS.iter().find(|f| f.key == key) {
+        return format!("; did you mean {}?", found.path());
+    }
+    let paths: Vec<String> = FIELDS.iter().map(Field::path).collect();
+    let own: Vec<&str> = if path.contains('.') {
+        paths.iter().map(String::as_str).collect()
+    } else {
+        FIELDS.iter().map(|f| f.key).collect()
+    };
+    nearest(path, own.into_iter())
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> Error {
+    let line = error.span().map(|s| line_of(text, s.start));
+    Error::Config(at(line, error.message().replace('\n', "; ")))
+}
+
+fn at(line: Option<usize>, message: String) -> String {
+    match line {
+        Some(line) => format!("line {line}: {message}"),
+        None => message,
+    }
+}
+
+/// Line of a byte offset, from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Checkpointing, MethodKind, Quantization};
+    use super::*;
+
+    fn error(text: &str) -> String {
+        RunConfig::from_str(text).expect_err("must be refused").to_string()
+    }
+
+    fn set_error(assignment: &str) -> String {
+        RunConfig::default().set(assignment).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn the_empty_file_is_the_default() {
+        assert_eq!(RunConfig::from_str("").unwrap(), RunConfig::default());
+        assert_eq!(RunConfig::from_str("\u{feff}[model]\n").unwrap(), RunConfig::default());
+    }
+
+    #[test]
+    fn the_table_and_the_structs_name_the_same_keys_in_the_same_order() {
+        let table = toml::Table::try_from(RunConfig::default()).unwrap();
+        let mut keys = Vec::new();
+        for (section, content) in &table {
+            keys.extend(content.as_table().unwrap().keys().map(|k| format!("{section}.{k}")));
+        }
+        assert_eq!(keys, FIELDS.iter().map(Field::path).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_default_passes_its_own_check() {
+        let table = toml::Table::try_from(RunConfig::default()).unwrap();
+        for f in FIELDS {
+            check(f, &table[f.section][f.key]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_survives_the_round_trip() {
+        let mut run = RunConfig::default();
+        for s in [
+            "model.quantization=keep",
+            "data.train=\"a \\\"b\\\".jsonl\"",
+            "method.alpha=12.5",
+            "method.target_modules=[\"q_proj\",\"down_proj\"]",
+            "train.learning_rate=3e-5",
+            "train.checkpointing=per-layer",
+            "sample.prompts=[\"Hello\", \"two\\nlines\"]",
+            "train.seed=9223372036854775807",
+        ] {
+            run.set(s).unwrap();
+        }
+        assert_eq!(RunConfig::from_str(&run.to_toml().unwrap()).unwrap(), run);
+        assert_eq!(run.model.quantization, Quantization::Keep);
+        assert_eq!(run.train.checkpointing, Checkpointing::PerLayer);
+        assert_eq!(run.data.train, "a \"b\".jsonl");
+        assert_eq!(run.method.alpha, 12.5);
+    }
+
+    #[test]
+    fn unknown_names_name_the_nearest_and_the_line() {
+        assert_eq!(error("[method]\n\nrnak = 8\n"), "line 3: unknown key rnak in [method]; did you mean rank?");
+        assert_eq!(error("[mehtod]\nrank = 8\n"), "line 1: unknown section mehtod; did you mean method?");
+        assert_eq!(error("[train]\nrank = 8\n"), "line 2: unknown key rank in [train]; it belongs in [method]");
+        assert_eq!(error("rank = 8\n"), "line 1: unknown key rank; did you mean method.rank?");
+        assert_eq!(error("model = 8\n"), "line 1: model is a section: write [model] and its keys below");
+        assert_eq!(error("[zzz]\n"), "line 1: unknown section zzz");
+        assert_eq!(set_error("method.rnak=8"), "unknown key method.rnak; did you mean method.rank?");
+        assert_eq!(set_error("train.rank=8"), "unknown key train.rank; did you mean method.rank?");
+        assert_eq!(set_error("rank=8"), "rank names no section; did you mean method.rank?");
+        assert_eq!(set_error("rank"), "\"rank\" is not of the form section.key=value");
+    }
+
+    #[test]
+    fn wrong_values_say_key_value_and_what_is_allowed() {
+        let rank = "method.rank = 0: a whole number from 1 to 4096 is expected";
+        assert_eq!(error("[method]\nrank = 0\n"), format!("line 2: {rank}"));
+        assert_eq!(set_error("method.rank=0"), rank);
+        assert_eq!(set_error("method.rank=8.5"), "method.rank = 8.5: a whole number from 1 to 4096 is expected");
+        assert_eq!(set_error("method.dropout=1"), "method.dropout = 1: a number from 0 to below 1 is expected");
+        assert_eq!(
+            set_error("train.learning_rate=nan"),
+            "train.learning_rate = nan: a number from 0 to 10 is expected"
+        );
+        assert_eq!(set_error("data.packing=yes"), "data.packing = \"yes\": true or false is expected");
+        assert_eq!(
+            set_error("model.quantization=nf5"),
+            "model.quantization = \"nf5\": allowed are nf4, none, keep; did you mean nf4?"
+        );
+        assert_eq!(error("[data]\ntrain = 3\n"), "line 2: data.train = 3: a text in quotes is expected");
+        assert!(error("[method]\nrank = \n").starts_with("line 2: "));
+        assert!(set_error("method.target_modules=q_prj").contains("\"all-linear\" or a list of names"));
+        assert!(set_error("method.target_modules=[\"q_prj\"]").contains("q_prj is no linear"));
+        assert!(set_error("method.target_modules=[]").contains("a list of names"));
+    }
+
+    #[test]
+    fn what_is_planned_is_refused_with_what_works() {
+        for kind in ["dora", "bottleneck", "prompt-tuning", "ia3"] {
+            let expected = format!("method.kind = \"{kind}\": not available in this version; what is: lora");
+            assert_eq!(set_error(&format!("method.kind={kind}")), expected);
+        }
+        assert!(
+            error("[train]\noptimizer = \"paged-adamw\"\n").contains("not available in this version; what is: adamw")
+        );
+        assert_eq!(RunConfig::default().method.kind, MethodKind::Lora);
+    }
+
+    #[test]
+    fn set_takes_bare_words_lists_and_whole_numbers_for_numbers() {
+        let mut run = RunConfig::default();
+        run.set("output.dir = 2026").unwrap();
+        run.set("method.alpha=16").unwrap();
+        run.set("method.target_modules=q_proj, v_proj").unwrap();
+        run.set("data.packing=false").unwrap();
+        run.set("data.validation=").unwrap();
+        assert_eq!(run.output.dir, "2026");
+        assert_eq!(run.method.alpha, 16.0);
+        assert_eq!(run.method.target_modules, TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]));
+        assert!(!run.data.packing);
+        run.set("method.target_modules=all-linear").unwrap();
+        assert_eq!(run.method.target_modules, TargetModules::AllLinear);
+    }
+
+    #[test]
+    fn target_modules_are_checked_against_the_model() {
+        use LinearKind::*;
+        let fused = [Qkv, O, GateUp, Down];
+        let names = TargetModules::Names(vec!["o_proj".into(), "qkv_proj".into()]);
+        assert_eq!(names.resolve(&fused).unwrap(), [Qkv, O]);
+        assert_eq!(TargetModules::AllLinear.resolve(&fused).unwrap(), fused);
+        let wrong = TargetModules::Names(vec!["q_proj".into()]).resolve(&fused).expect_err("no q_proj").to_string();
+        assert!(wrong.contains("no linear q_proj; did you mean qkv_proj?"), "{wrong}");
+    }
+
+    #[test]
+    fn a_record_is_read_leniently() {
+        let run = RunConfig::from_str("[record]\nversion = \"9\"\nfuture = [1, 2]\n").unwrap();
+        assert_eq!(run.record.unwrap().version, "9");
+    }
+
+    #[test]
+    fn files_that_are_no_run_files_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("none.toml");
+        let message = RunConfig::load(&missing).expect_err("missing").to_string();
+        assert!(message.starts_with("could not read the run file: ") && message.ends_with("none.toml"), "{message}");
+        let binary = dir.path().join("binary.toml");
+        std::fs::write(&binary, [0xff, 0xfe, 0]).unwrap();
+        assert!(RunConfig::load(&binary).expect_err("binary").to_string().contains("not UTF-8"));
+        let wrong = dir.path().join("wrong.toml");
+        std::fs::write(&wrong, "[method]\nrank = 0\n").unwrap();
+        let message = RunConfig::load(&wrong).expect_err("wrong").to_string();
+        assert!(message.starts_with("line 2: method.rank = 0: ") && message.ends_with("wrong.toml"), "{message}");
+    }
+}

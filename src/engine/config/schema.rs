@@ -1,0 +1,175 @@
+//! Every key of a run file: its type, what it may be, and the range in which it usually lies.
+//!
+//! One table for the reader, `--set`, the warnings and the controls of a window.
+
+/// What a key may hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// `true` or `false`.
+    Bool,
+    /// One of some words.
+    Choice {
+        /// What works.
+        allowed: &'static [&'static str],
+        /// What is planned and refused today.
+        planned: &'static [&'static str],
+    },
+    /// A whole number.
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// A number.
+    Number {
+        /// Smallest.
+        min: f64,
+        /// Largest.
+        max: f64,
+        /// Whether `max` itself is allowed.
+        max_included: bool,
+    },
+    /// A list of texts.
+    TextList,
+    /// `"all-linear"` or a list of module names.
+    Modules,
+}
+
+/// One key of a run file.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its section.
+    pub section: &'static str,
+    /// Its name.
+    pub key: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// The range outside of which a warning is given.
+    pub usual: Option<(f64, f64)>,
+    /// One sentence of help.
+    pub help: &'static str,
+}
+
+impl Field {
+    /// `section.key`, as `--set` takes it.
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.section, self.key)
+    }
+}
+
+/// The field of that section and key.
+pub fn field(section: &str, key: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|f| f.section == section && f.key == key)
+}
+
+/// Names of the sections, in the file's order.
+pub fn sections() -> Vec<&'static str> {
+    let mut names: Vec<&str> = FIELDS.iter().map(|f| f.section).collect();
+    names.dedup();
+    names
+}
+
+const fn of(section: &'static str, key: &'static str, kind: Kind, help: &'static str) -> Field {
+    Field { section, key, kind, usual: None, help }
+}
+
+const fn usual(section: &'static str, key: &'static str, kind: Kind, range: (f64, f64), help: &'static str) -> Field {
+    Field { section, key, kind, usual: Some(range), help }
+}
+
+const fn choice(allowed: &'static [&'static str]) -> Kind {
+    Kind::Choice { allowed, planned: &[] }
+}
+
+/// A whole number from `min` to what fits 31 bits.
+const fn count(min: i64) -> Kind {
+    Kind::Integer { min, max: i32::MAX as i64 }
+}
+
+const fn number(min: f64, max: f64) -> Kind {
+    Kind::Number { min, max, max_included: true }
+}
+
+const fn below(min: f64, max: f64) -> Kind {
+    Kind::Number { min, max, max_included: false }
+}
+
+/// Every key, in the order in which a run file is written.
+pub const FIELDS: &[Field] = &[
+    of("model", "source", Kind::Text, "builtin:tiny-chat, a folder, or a .gguf file."),
+    of("model", "quantization", choice(&["nf4", "none", "keep"]), "How the frozen weights lie in memory."),
+    of("model", "double_quant", Kind::Bool, "NF4's block scales are quantized too: 0.37 bits a parameter less."),
+    of("model", "compute", choice(&["bf16", "f32"]), "Type of the inputs of matrix products; sums are always f32."),
+    of("data", "train", Kind::Text, "builtin:pirate, or a file."),
+    of("data", "validation", Kind::Text, "A file of rows that are never trained on, for the validation loss."),
+    of("data", "validation_fraction", below(0.0, 1.0), "Share of the training rows held out for the validation loss."),
+    of(
+        "data",
+        "format",
+        choice(&[
+            "auto",
+            "messages",
+            "sharegpt",
+            "alpaca",
+            "prompt-completion",
+            "question-answer",
+            "text",
+            "preference",
+        ]),
+        "Shape of the rows; auto finds out.",
+    ),
+    usual(
+        "data",
+        "max_seq_len",
+        Kind::Integer { min: 2, max: 1 << 20 },
+        (64.0, 8192.0),
+        "Longest sequence, in tokens.",
+    ),
+    of("data", "packing", Kind::Bool, "Short rows share a sequence, without seeing each other."),
+    of("data", "shuffle", Kind::Bool, "A new order in each epoch."),
+    of("data", "loss_on", choice(&["completions", "all"]), "Whether the loss counts the assistant's words or all."),
+    of(
+        "method",
+        "kind",
+        Kind::Choice { allowed: &["lora"], planned: &["dora", "bottleneck", "prompt-tuning", "ia3"] },
+        "What is trained beside the frozen weights.",
+    ),
+    usual("method", "rank", Kind::Integer { min: 1, max: 4096 }, (4.0, 32.0), "Rank of the adapters: their capacity."),
+    usual(
+        "method",
+        "alpha",
+        number(1e-6, 1e6),
+        (8.0, 64.0),
+        "Strength of the adapters: the update is scaled by alpha/rank.",
+    ),
+    usual("method", "dropout", below(0.0, 1.0), (0.0, 0.1), "Share of an adapter's inputs zeroed in training."),
+    of("method", "target_modules", Kind::Modules, "The linears that get an adapter."),
+    of("method", "use_rslora", Kind::Bool, "Scale by alpha/sqrt(rank): steadier at high ranks."),
+    of("method", "init_from", Kind::Text, "An adapter folder to continue from."),
+    usual("train", "epochs", count(1), (1.0, 10.0), "Times that the data is gone through."),
+    of("train", "max_steps", count(0), "Optimizer steps; 0: as many as epochs gives."),
+    of("train", "batch_size", Kind::Integer { min: 1, max: 65536 }, "Sequences computed at once."),
+    of("train", "grad_accumulation", Kind::Integer { min: 1, max: 65536 }, "Micro-batches summed before a step."),
+    usual("train", "learning_rate", number(0.0, 10.0), (1e-4, 2e-4), "Peak learning rate."),
+    of("train", "schedule", choice(&["constant", "linear", "cosine"]), "The learning rate's course after warm-up."),
+    usual("train", "warmup_ratio", number(0.0, 1.0), (0.0, 0.2), "Share of the steps in which the rate rises."),
+    usual("train", "weight_decay", number(0.0, 10.0), (0.0, 0.1), "Decoupled weight decay."),
+    of("train", "max_grad_norm", number(0.0, 1e9), "Norm to which a larger gradient is shortened; 0: never."),
+    of(
+        "train",
+        "optimizer",
+        Kind::Choice { allowed: &["adamw"], planned: &["adamw-8bit", "paged-adamw"] },
+        "The optimizer.",
+    ),
+    of("train", "checkpointing", choice(&["none", "per-layer", "auto"]), "What a layer keeps for its backward."),
+    of("train", "seed", Kind::Integer { min: 0, max: i64::MAX }, "Seed of the adapter, the rows' order and dropout."),
+    of("eval", "every", count(0), "Steps between two validation losses; 0: at the end only."),
+    of("sample", "every", count(0), "Steps between two rounds of samples; 0: at the end only."),
+    of("sample", "prompts", Kind::TextList, "What the base and the adapted model are asked while it trains."),
+    of("output", "dir", Kind::Text, "The run folder; empty: runs/<time>-<name> in the program's data folder."),
+    of("output", "save_every", count(0), "Steps between two checkpoints; 0: at the end only."),
+    of("output", "keep", count(1), "Newest checkpoints that are kept."),
+];

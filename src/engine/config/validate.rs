@@ -1,0 +1,136 @@
+//! What cannot work, and what is unusual.
+
+use super::schema::{FIELDS, Kind};
+use super::{Quantization, RunConfig};
+use crate::engine::ops::Compute;
+use crate::engine::{Error, Result};
+
+/// A setting that works but is outside of what people use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// `section.key`.
+    pub key: String,
+    /// One sentence: what it is, what is usual.
+    pub message: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl RunConfig {
+    /// Refuses settings that contradict each other; returns what is unusual.
+    pub fn validate(&self) -> Result<Vec<Warning>> {
+        for (key, text) in [("model.source", &self.model.source), ("data.train", &self.data.train)] {
+            if text.trim().is_empty() {
+                return Err(Error::Config(format!("{key} is empty")));
+            }
+        }
+        if !self.data.validation.is_empty() && self.data.validation_fraction > 0.0 {
+            return Err(Error::Config(
+                "data.validation and data.validation_fraction are both set: choose one of them".into(),
+            ));
+        }
+        if let Some(prompt) = self.sample.prompts.iter().position(|p| p.trim().is_empty()) {
+            return Err(Error::Config(format!("sample.prompts: prompt {} is empty", prompt + 1)));
+        }
+        let mut warnings = self.unusual()?;
+        if self.model.quantization == Quantization::None && self.model.compute == Compute::F32 {
+            warnings.push(Warning {
+                key: "model.quantization".into(),
+                message: "model.quantization = \"none\" with compute = \"f32\" takes 32 bits a parameter; \
+                          nf4 takes 4.13"
+                    .into(),
+            });
+        }
+        let has_validation = !self.data.validation.is_empty() || self.data.validation_fraction > 0.0;
+        if self.eval.every > 0 && !has_validation {
+            warnings.push(Warning {
+                key: "eval.every".into(),
+                message: "eval.every is set, but there are no validation rows: set data.validation or \
+                          data.validation_fraction"
+                    .into(),
+            });
+        }
+        Ok(warnings)
+    }
+
+    /// Numbers outside of their usual range.
+    fn unusual(&self) -> Result<Vec<Warning>> {
+        let table = toml::Table::try_from(self).map_err(|e| Error::Config(e.to_string()))?;
+        let mut warnings = Vec::new();
+        for field in FIELDS {
+            let Some((low, high)) = field.usual else { continue };
+            if field.key == "epochs" && self.train.max_steps > 0 {
+                continue;
+            }
+            let value = table.get(field.section).and_then(|s| s.get(field.key));
+            let number = value.and_then(|v| v.as_float().or_else(|| v.as_integer().map(|n| n as f64)));
+            let (Some(value), Some(number)) = (value, number) else { continue };
+            if number < low || number > high {
+                let range = match field.kind {
+                    Kind::Number { .. } if high < 0.01 => format!("{low:e} to {high:e}"),
+                    _ => format!("{low} to {high}"),
+                };
+                let message = format!("{} = {value} is unusual: mostly {range}", field.path());
+                warnings.push(Warning { key: field.path(), message });
+            }
+        }
+        Ok(warnings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(assignments: &[&str]) -> RunConfig {
+        let mut run = RunConfig::default();
+        for a in assignments {
+            run.set(a).unwrap();
+        }
+        run
+    }
+
+    #[test]
+    fn the_defaults_have_no_warning() {
+        assert_eq!(RunConfig::default().validate().unwrap(), []);
+    }
+
+    #[test]
+    fn each_usual_range_warns_on_both_sides() {
+        for (assignment, key, range) in [
+            ("method.rank=2", "method.rank", "4 to 32"),
+            ("method.rank=64", "method.rank", "4 to 32"),
+            ("method.alpha=4", "method.alpha", "8 to 64"),
+            ("method.alpha=128", "method.alpha", "8 to 64"),
+            ("method.dropout=0.2", "method.dropout", "0 to 0.1"),
+            ("train.learning_rate=0.00005", "train.learning_rate", "1e-4 to 2e-4"),
+            ("train.learning_rate=0.001", "train.learning_rate", "1e-4 to 2e-4"),
+            ("train.epochs=20", "train.epochs", "1 to 10"),
+        ] {
+            let warnings = with(&[assignment]).validate().unwrap();
+            assert_eq!(warnings.len(), 1, "{assignment}");
+            assert_eq!(warnings[0].key, key);
+            assert!(warnings[0].message.ends_with(&format!("mostly {range}")), "{}", warnings[0]);
+        }
+        for edge in ["method.rank=4", "method.rank=32", "method.alpha=8", "method.alpha=64", "train.learning_rate=1e-4"]
+        {
+            assert_eq!(with(&[edge]).validate().unwrap(), [], "{edge}");
+        }
+        assert_eq!(with(&["train.epochs=20", "train.max_steps=5"]).validate().unwrap(), []);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let both = with(&["data.validation=v.jsonl", "data.validation_fraction=0.1"]).validate();
+        assert!(both.expect_err("both").to_string().contains("choose one"));
+        assert_eq!(with(&["data.train="]).validate().expect_err("empty").to_string(), "data.train is empty");
+        let blank = with(&["sample.prompts=[\"Hi\", \" \"]"]).validate();
+        assert_eq!(blank.expect_err("blank").to_string(), "sample.prompts: prompt 2 is empty");
+        assert_eq!(with(&["eval.every=5"]).validate().unwrap()[0].key, "eval.every");
+        assert_eq!(with(&["eval.every=5", "data.validation_fraction=0.1"]).validate().unwrap(), []);
+    }
+}

@@ -1,0 +1,131 @@
+//! What the trainer says while it works: one enum for the command line, the window and `metrics.jsonl`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that happened. As JSON: `{"event":"step","step":1,…}`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Everything is loaded and checked; the first step follows.
+    Started {
+        /// The run folder.
+        run_dir: PathBuf,
+        /// Numbers that are trained.
+        trainable_parameters: u64,
+        /// Numbers of the model and the adapter.
+        total_parameters: u64,
+        /// Bytes that a step is planned to take.
+        plan_bytes: u64,
+    },
+    /// An optimizer step was made.
+    Step {
+        /// From 1.
+        step: usize,
+        /// Times that the data has been gone through, with its fraction.
+        epoch: f64,
+        /// Mean loss of the step's supervised tokens, in nats.
+        loss: f64,
+        /// Learning rate of the step.
+        learning_rate: f64,
+        /// Norm of the gradient before clipping.
+        grad_norm: f64,
+        /// Tokens that went through the model in this step.
+        tokens: u64,
+        /// Those of them that counted in the loss.
+        supervised_tokens: u64,
+        /// Speed of this step.
+        tokens_per_second: f64,
+        /// Bytes that the process holds.
+        memory_bytes: u64,
+    },
+    /// The validation loss was measured.
+    Eval {
+        /// After this many steps.
+        step: usize,
+        /// Mean loss of the validation rows' supervised tokens, in nats.
+        loss: f64,
+    },
+    /// A prompt was answered by the base and by the adapted model.
+    Sample {
+        /// After this many steps.
+        step: usize,
+        /// What was asked.
+        prompt: String,
+        /// The frozen model's answer.
+        base: String,
+        /// The answer with the adapter as it is now.
+        adapted: String,
+    },
+    /// A checkpoint is complete on the disk.
+    Checkpoint {
+        /// After this many steps.
+        step: usize,
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// The run is over and its adapter is written.
+    Finished {
+        /// Steps made in all.
+        steps: usize,
+        /// Mean loss of the last steps, in nats.
+        loss: f64,
+        /// The adapter's folder.
+        adapter_dir: PathBuf,
+        /// Time that training took.
+        seconds: f64,
+        /// Highest memory of the process.
+        peak_memory_bytes: u64,
+    },
+    /// The run ended with an error.
+    Failed {
+        /// One sentence.
+        error: String,
+    },
+}
+
+impl Event {
+    /// The step that an event belongs to.
+    pub fn step(&self) -> Option<usize> {
+        match self {
+            Event::Step { step, .. }
+            | Event::Eval { step, .. }
+            | Event::Sample { step, .. }
+            | Event::Checkpoint { step, .. } => Some(*step),
+            Event::Finished { steps, .. } => Some(*steps),
+            Event::Started { .. } | Event::Failed { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_is_what_the_documentation_says() {
+        let step = Event::Step {
+            step: 3,
+            epoch: 0.5,
+            loss: 2.25,
+            learning_rate: 2e-4,
+            grad_norm: 1.5,
+            tokens: 512,
+            supervised_tokens: 100,
+            tokens_per_second: 250.0,
+            memory_bytes: 1,
+        };
+        let text = serde_json::to_string(&step).unwrap();
+        assert_eq!(
+            text,
+            r#"{"event":"step","step":3,"epoch":0.5,"loss":2.25,"learning_rate":0.0002,"grad_norm":1.5,"tokens":512,"supervised_tokens":100,"tokens_per_second":250.0,"memory_bytes":1}"#
+        );
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), step);
+        let checkpoint = Event::Checkpoint { step: 10, path: "checkpoints/step-10".into() };
+        assert_eq!(
+            serde_json::to_string(&checkpoint).unwrap(),
+            r#"{"event":"checkpoint","step":10,"path":"checkpoints/step-10"}"#
+        );
+    }
+}
