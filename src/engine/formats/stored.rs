@@ -1,0 +1,137 @@
+//! A tensor as a model file holds it, before it becomes a weight of the decoder.
+
+use std::ops::{Deref, Range};
+use std::path::Path;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use memmap2::Mmap;
+
+use crate::engine::{Error, Result};
+
+/// Bytes of a file: a part of its memory map, or a copy.
+#[derive(Clone, Debug)]
+pub enum Bytes {
+    /// Part of a memory-mapped file; pages are read when touched and cost no memory of the process's own.
+    Mapped {
+        /// The whole file.
+        map: Arc<Mmap>,
+        /// Which bytes of it.
+        range: Range<usize>,
+    },
+    /// Owned bytes.
+    Owned(Vec<u8>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped { map, range } => &map[range.clone()],
+            Bytes::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// Maps a file into memory.
+pub(crate) fn map_file(path: &Path) -> Result<Arc<Mmap>> {
+    let file = std::fs::File::open(path).map_err(Error::io("open the file", path))?;
+    if file.metadata().map_err(Error::io("open the file", path))?.is_dir() {
+        return Err(Error::file("expected a file, found a folder", path));
+    }
+    // SAFETY: the map is read-only and private. A file that another program truncates while it is mapped can raise a
+    // signal on access, as with every memory-mapped model; lengths are checked against the file when it is opened.
+    let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read the file", path))?;
+    Ok(Arc::new(map))
+}
+
+/// Element type of plain numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DenseType {
+    /// 32-bit float.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
+}
+
+impl DenseType {
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            DenseType::F32 => 4,
+            DenseType::F16 | DenseType::Bf16 => 2,
+        }
+    }
+
+    /// The name that `config.json` uses: `float32`, `float16`, `bfloat16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            DenseType::F32 => "float32",
+            DenseType::F16 => "float16",
+            DenseType::Bf16 => "bfloat16",
+        }
+    }
+}
+
+/// A tensor of a model file, row-major in the shape of the Hugging Face model.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// Plain numbers, little-endian.
+    Dense {
+        /// Dimensions, outermost first.
+        shape: Vec<usize>,
+        /// Element type.
+        dtype: DenseType,
+        /// The elements.
+        bytes: Bytes,
+    },
+}
+
+impl Stored {
+    /// Dimensions, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Stored::Dense { shape, .. } => shape,
+        }
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.shape().iter().product()
+    }
+
+    /// Bytes in the file.
+    pub fn stored_bytes(&self) -> usize {
+        match self {
+            Stored::Dense { bytes, .. } => bytes.len(),
+        }
+    }
+
+    /// Every element as `f32`; exact for the dense types.
+    pub fn to_f32(&self) -> Vec<f32> {
+        match self {
+            Stored::Dense { dtype, bytes, .. } => dense_to_f32(*dtype, bytes),
+        }
+    }
+
+    /// Every element as bfloat16: the bytes themselves where they are stored so, rounded to nearest even elsewhere.
+    pub fn to_bf16(&self) -> Vec<bf16> {
+        match self {
+            Stored::Dense { dtype: DenseType::Bf16, bytes, .. } => {
+                bytes.as_chunks::<2>().0.iter().map(|b| bf16::from_le_bytes(*b)).collect()
+            }
+            other => other.to_f32().into_iter().map(bf16::from_f32).collect(),
+        }
+    }
+}
+
+fn dense_to_f32(dtype: DenseType, bytes: &[u8]) -> Vec<f32> {
+    match dtype {
+        DenseType::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        DenseType::F16 => bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        DenseType::Bf16 => bytes.as_chunks::<2>().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+    }
+}
