@@ -12,11 +12,13 @@
 //! ```
 
 mod parse;
+mod paths;
 mod record;
 mod run;
 mod schema;
 mod validate;
 
+pub use paths::expand_home;
 pub use record::{FileRecord, Record};
 pub use run::{
     Checkpointing, DataConfig, DataFormat, EvalConfig, LossOn, MethodConfig, MethodKind, ModelSection, OptimizerKind,

@@ -164,11 +164,11 @@ fn check(field: &Field, value: &Value) -> std::result::Result<(), String> {
         Kind::TextList if !is_texts(value) => wrong("a list of texts is expected, like [\"one\", \"two\"]".into()),
         Kind::Modules => {
             let named = is_texts(value) && value.as_array().is_some_and(|a| !a.is_empty());
-            let known = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let mut names = value.as_array().into_iter().flatten().filter_map(Value::as_str);
             if value.as_str() != Some("all-linear") && !named {
                 return wrong("\"all-linear\" or a list of names is expected, like [\"q_proj\", \"v_proj\"]".into());
             }
-            for name in known.filter(|n| LinearKind::from_name(n).is_none()) {
+            if let Some(name) = names.find(|n| LinearKind::from_name(n).is_none()) {
                 let all = LinearKind::ALL.map(LinearKind::name);
                 return wrong(format!("{name} is no linear of a decoder layer; they are {}", all.join(", ")));
             }

@@ -1,0 +1,62 @@
+//! The paths of a run file, made independent of the folder in which the program was started.
+
+use std::path::{Path, PathBuf};
+
+use super::RunConfig;
+
+impl RunConfig {
+    /// Expands `~` and makes the paths of existing files absolute, so that the run can be continued from anywhere.
+    /// What is no existing path (`builtin:NAME`, a Hub id) stays as it is.
+    pub fn with_absolute_paths(mut self) -> RunConfig {
+        let inputs =
+            [&mut self.model.source, &mut self.data.train, &mut self.data.validation, &mut self.method.init_from];
+        for text in inputs {
+            if text.is_empty() || text.starts_with("builtin:") {
+                continue;
+            }
+            let path = expand_home(text);
+            if path.exists() {
+                *text = absolute(&path);
+            }
+        }
+        if !self.output.dir.is_empty() {
+            self.output.dir = absolute(&expand_home(&self.output.dir));
+        }
+        self
+    }
+}
+
+/// `~` and `~/x` in the user's home folder; anything else as it is.
+pub fn expand_home(text: &str) -> PathBuf {
+    match (text.strip_prefix('~'), dirs::home_dir()) {
+        (Some(""), Some(home)) => home,
+        (Some(rest), Some(home)) if rest.starts_with(['/', '\\']) => home.join(&rest[1..]),
+        _ => PathBuf::from(text),
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn existing_files_become_absolute_and_names_stay() {
+        let mut run = RunConfig::default();
+        run.data.train = "Cargo.toml".into();
+        run.data.validation = "no/such/file".into();
+        run.method.init_from = "~".into();
+        run.output.dir = "out".into();
+        let run = run.with_absolute_paths();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(run.model.source, "builtin:tiny-chat");
+        assert_eq!(Path::new(&run.data.train), here.join("Cargo.toml"));
+        assert_eq!(run.data.validation, "no/such/file");
+        assert_eq!(Path::new(&run.output.dir), here.join("out"));
+        assert_eq!(Path::new(&run.method.init_from), dirs::home_dir().unwrap());
+        assert_eq!(expand_home("~x"), Path::new("~x"));
+    }
+}

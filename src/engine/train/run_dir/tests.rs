@@ -1,0 +1,146 @@
+use super::*;
+
+fn step(step: usize) -> Event {
+    Event::Step {
+        step,
+        epoch: 0.0,
+        loss: 1.0 / step as f64,
+        learning_rate: 1e-4,
+        grad_norm: 1.0,
+        tokens: 1,
+        supervised_tokens: 1,
+        tokens_per_second: 1.0,
+        memory_bytes: 1,
+    }
+}
+
+fn config(dir: &Path) -> RunConfig {
+    let mut config = RunConfig::default();
+    config.output.dir = dir.to_string_lossy().into_owned();
+    config
+}
+
+#[test]
+fn a_new_folder_holds_the_complete_settings_and_the_inputs_hashes() {
+    let temp = tempfile::tempdir().unwrap();
+    let data = temp.path().join("rows.jsonl");
+    fs::write(&data, "abc").unwrap();
+    let model = temp.path().join("model");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("config.json"), "").unwrap();
+    fs::write(model.join("picture.png"), "x").unwrap();
+    let mut run = RunDir::create(&config(&temp.path().join("run")), &[model, data.clone()]).unwrap();
+    // Valid before the hashes are known, too.
+    RunConfig::load(run.path().join("run.toml")).unwrap();
+    run.finish_record().unwrap();
+    let record = RunConfig::load(run.path().join("run.toml")).unwrap().record.unwrap();
+    assert_eq!(record.version, env!("CARGO_PKG_VERSION"));
+    assert!(record.created.parse::<jiff::Timestamp>().is_ok(), "{}", record.created);
+    // `printf abc | sha256sum`, and of nothing.
+    let hashes: Vec<(u64, &str)> = record.files.iter().map(|f| (f.bytes, f.sha256.as_str())).collect();
+    assert_eq!(
+        hashes,
+        [
+            (0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            (3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
+        ]
+    );
+    assert_eq!(changed_inputs(&record), Vec::<String>::new());
+    fs::write(&data, "abd").unwrap();
+    assert_eq!(changed_inputs(&record), [format!("an input has changed since the run began: {}", data.display())]);
+    fs::remove_file(&data).unwrap();
+    assert!(changed_inputs(&record)[0].contains("is gone"));
+}
+
+#[test]
+fn two_runs_never_share_a_folder() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("run");
+    let run = RunDir::create(&config(&folder), &[]).unwrap();
+    let second = RunDir::create(&config(&folder), &[]).expect_err("locked").to_string();
+    assert!(second.contains("another process trains in this folder"), "{second}");
+    assert!(RunDir::resume(&folder).expect_err("locked").to_string().contains("another process"));
+    drop(run);
+    let third = RunDir::create(&config(&folder), &[]).expect_err("taken").to_string();
+    assert!(third.contains("already holds a run") && third.contains("--resume"), "{third}");
+    let (run, config) = RunDir::resume(&folder).unwrap();
+    assert_eq!(config.model, RunConfig::default().model);
+    drop(run);
+    let none = RunDir::resume(temp.path()).expect_err("no run").to_string();
+    assert!(none.starts_with("this is not a run folder: it has no run.toml"), "{none}");
+}
+
+#[test]
+fn folders_of_the_same_second_get_a_number() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut names: Vec<PathBuf> = (0..5).map(|_| fresh_folder(temp.path(), "a-b").unwrap()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 5);
+    let mut run = RunConfig::default();
+    assert_eq!(run_name(&run), "tiny-chat-pirate");
+    run.model.source = "/models/SmolLM2-135M.Q4_1.gguf".into();
+    run.data.train = "..\\data\\my rows é.jsonl".into();
+    assert_eq!(run_name(&run), "SmolLM2-135M.Q4_1-my-rows--");
+}
+
+#[test]
+fn rewind_keeps_what_led_to_the_checkpoint() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut run = RunDir::create(&config(temp.path()), &[]).unwrap();
+    let started =
+        Event::Started { run_dir: temp.path().into(), trainable_parameters: 1, total_parameters: 2, plan_bytes: 3 };
+    let sample = |step| Event::Sample { step, prompt: "p".into(), base: "b".into(), adapted: "a".into() };
+    run.record(&started).unwrap();
+    for s in 1..=5 {
+        run.record(&step(s)).unwrap();
+        run.record(&sample(s)).unwrap();
+    }
+    run.record(&Event::Failed { error: "x".into() }).unwrap();
+    drop(run);
+    // The process died in the middle of a line.
+    let metrics = temp.path().join("metrics.jsonl");
+    append(&metrics).unwrap().write_all(b"{\"event\":\"step\",\"st").unwrap();
+    assert_eq!(events(temp.path()).unwrap().len(), 7);
+
+    let (mut run, _) = RunDir::resume(temp.path()).unwrap();
+    run.rewind(3).unwrap();
+    run.record(&step(4)).unwrap();
+    let expected: Vec<Event> = std::iter::once(started).chain((1..=4).map(step)).collect();
+    assert_eq!(events(temp.path()).unwrap(), expected);
+    let samples = journal::read(&temp.path().join("samples.jsonl")).unwrap();
+    assert_eq!(samples, [sample(1), sample(2), sample(3)]);
+}
+
+#[test]
+fn the_newest_checkpoints_are_kept_and_leftovers_ignored() {
+    let temp = tempfile::tempdir().unwrap();
+    let run = RunDir::create(&config(temp.path()), &[]).unwrap();
+    for s in [5, 100, 20, 10] {
+        fs::create_dir(run.checkpoint_dir(s)).unwrap();
+        fs::write(run.checkpoint_dir(s).join("x"), "").unwrap();
+    }
+    let half = temp.path().join("checkpoints/.tmp-step-200");
+    fs::create_dir(&half).unwrap();
+    fs::write(temp.path().join("checkpoints/step-300"), "a file").unwrap();
+    let steps = |run: &RunDir| run.checkpoints().unwrap().iter().map(|c| c.step).collect::<Vec<_>>();
+    assert_eq!(steps(&run), [100, 20, 10, 5]);
+    run.prune(2).unwrap();
+    assert_eq!(steps(&run), [100, 20]);
+    run.prune(0).unwrap();
+    assert_eq!(steps(&run), [100]);
+    drop(run);
+    assert!(half.exists());
+    let (run, _) = RunDir::resume(temp.path()).unwrap();
+    assert!(!half.exists(), "an unfinished checkpoint is removed");
+    assert_eq!(steps(&run), [100]);
+}
+
+#[test]
+fn the_log_is_one_line_a_message() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut run = RunDir::create(&config(temp.path()), &[]).unwrap();
+    run.log("two\nlines").unwrap();
+    let text = fs::read_to_string(temp.path().join("log.txt")).unwrap();
+    assert!(text.ends_with(" two lines\n") && text.lines().count() == 1, "{text}");
+}
