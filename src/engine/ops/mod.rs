@@ -4,6 +4,8 @@
 //! produces the gradient of an input says whether it writes or accumulates. Nothing here allocates per call what grows
 //! with the batch: scratch is kept by the thread that uses it. Reductions have one order whatever the thread count.
 
+pub mod gemm;
+pub mod linear;
 pub mod mat;
 
 pub use mat::{Mat, MatMut};
