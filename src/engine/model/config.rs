@@ -211,6 +211,47 @@ impl ModelConfig {
         }
     }
 
+    /// What stands before `layers`, `embed_tokens` and `norm` in the family's Hugging Face model: `model`.
+    pub fn text_prefix(&self) -> &str {
+        self.layer_prefix.strip_suffix(".layers").unwrap_or(&self.layer_prefix)
+    }
+
+    /// The norms of a layer, `[hidden]` each, in the order in which they are computed.
+    pub fn norm_names(&self) -> &'static [&'static str] {
+        if self.post_norms {
+            &["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"]
+        } else {
+            &["input_layernorm", "post_attention_layernorm"]
+        }
+    }
+
+    /// Name and shape of every weight of the model, as its Hugging Face folder has them; a tied head is not listed.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let prefix = self.text_prefix();
+        let mut all = vec![(format!("{prefix}.embed_tokens.weight"), vec![self.vocab, self.hidden])];
+        for layer in 0..self.layers.len() {
+            let at = format!("{}.{layer}", self.layer_prefix);
+            all.extend(self.norm_names().iter().map(|n| (format!("{at}.{n}.weight"), vec![self.hidden])));
+            if self.qk_norm {
+                let names = ["q_norm", "k_norm"];
+                all.extend(names.map(|n| (format!("{at}.self_attn.{n}.weight"), vec![self.head_dim])));
+            }
+            for &kind in self.linears() {
+                let path = self.linear_path(layer, kind);
+                let (rows, columns) = self.linear_shape(kind);
+                all.push((format!("{path}.weight"), vec![rows, columns]));
+                if self.has_bias(kind) {
+                    all.push((format!("{path}.bias"), vec![rows]));
+                }
+            }
+        }
+        all.push((format!("{prefix}.norm.weight"), vec![self.hidden]));
+        if !self.tied {
+            all.push(("lm_head.weight".to_string(), vec![self.vocab, self.hidden]));
+        }
+        all
+    }
+
     /// The module's path in the family's Hugging Face model, as PEFT names it: `model.layers.3.self_attn.q_proj`.
     pub fn linear_path(&self, layer: usize, kind: LinearKind) -> String {
         let block = if kind.is_attention() { "self_attn" } else { "mlp" };
