@@ -1,8 +1,47 @@
 //! The command line: one file per subcommand, over the same engine as the window.
 
+mod devices;
+mod interrupt;
+mod output;
+
 use std::process::ExitCode;
 
-/// Runs the program on the process's own arguments.
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Fine-tune a language model on your own PC: one native program, no Python.
+#[derive(Debug, Parser)]
+#[command(name = "lora-studio", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the devices that a run can use
+    Devices(devices::Args),
+}
+
+/// Runs the program on the process's own arguments. The exit status is 0, or 1 after one line `error: …` on standard
+/// error, or 2 for wrong arguments, or 130 after Ctrl-C.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version count as success, and go to standard output.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let Some(command) = cli.command else {
+        let _ = Cli::command().print_help();
+        return ExitCode::SUCCESS;
+    };
+    let result = match command {
+        Command::Devices(args) => devices::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
 }

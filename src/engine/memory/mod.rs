@@ -1,1 +1,3 @@
-//! (module documentation follows with the code)
+//! Memory: what the process holds.
+
+pub mod process;
