@@ -13,6 +13,12 @@
 //! assert_eq!(row, [0.562617, -1.0]);
 //! ```
 
+mod double;
+#[cfg(test)]
+mod tests;
+
+pub use double::dynamic_map;
+
 use half::bf16;
 use rayon::prelude::*;
 
@@ -35,6 +41,20 @@ pub const NF4_LEVELS: [f32; 16] = [
     0.722_956_84,
     1.0,
 ];
+
+/// The 16 levels of FP4, by bit pattern: sign, two bits of exponent, one of fraction, the largest scaled to 1.
+pub const FP4_LEVELS: [f32; 16] = {
+    let unscaled = [0.0, 0.0625, 8.0, 12.0, 4.0, 6.0, 2.0, 3.0];
+    let mut levels = [0.0; 16];
+    // Both zeros are +0.
+    let mut i = 1;
+    while i < 8 {
+        levels[i] = unscaled[i] / 12.0;
+        levels[i + 8] = -unscaled[i] / 12.0;
+        i += 1;
+    }
+    levels
+};
 
 /// Values that share one absmax.
 pub const BLOCK: usize = 64;
@@ -154,7 +174,7 @@ impl Nf4Matrix {
                     *a = quantize_block(v, &bounds, c);
                 }
             });
-        let absmax = if double_quant && !absmax.is_empty() { double(&absmax) } else { Absmax::Plain(absmax) };
+        let absmax = if double_quant && !absmax.is_empty() { double::quantize(&absmax) } else { Absmax::Plain(absmax) };
         Self { out_features, in_features, codes, levels: NF4_LEVELS, block: BLOCK, absmax }
     }
 
@@ -282,110 +302,4 @@ fn quantize_block<T: Source>(values: &[T], bounds: &[f32; 15], codes: &mut [u8])
         *c = pair[0] << 4 | pair[1];
     }
     absmax
-}
-
-/// Quantizes the absmax values to 8 bits around their mean (`quantize_blockwise` of bitsandbytes, blocks of 256).
-fn double(absmax: &[f32]) -> Absmax {
-    let offset = torch_mean(absmax);
-    let map = dynamic_map();
-    let mut codes = vec![0u8; absmax.len()];
-    let mut nested = vec![0f32; absmax.len().div_ceil(NESTED_BLOCK)];
-    for ((codes, nested), values) in codes.chunks_mut(NESTED_BLOCK).zip(&mut nested).zip(absmax.chunks(NESTED_BLOCK)) {
-        *nested = values.iter().fold(0f32, |m, v| m.max((v - offset).abs()));
-        for (c, v) in codes.iter_mut().zip(values) {
-            *c = nearest(&map, (v - offset) * (1.0 / *nested));
-        }
-    }
-    Absmax::Double { codes, map, nested, nested_block: NESTED_BLOCK, offset }
-}
-
-/// Index of the entry of the sorted `map` nearest to `value`; a tie goes down.
-fn nearest(map: &[f32], value: f32) -> u8 {
-    let value = value.clamp(-1.0, 1.0);
-    let right = map.partition_point(|m| *m < value);
-    if right == 0 {
-        return 0;
-    }
-    if right == map.len() {
-        return (map.len() - 1) as u8;
-    }
-    let (left, right_distance) = ((value - map[right - 1]).abs(), (map[right] - value).abs());
-    if right_distance < left { right as u8 } else { (right - 1) as u8 }
-}
-
-/// The signed dynamic 8-bit map (`create_dynamic_map()` of bitsandbytes): 7 decades, each with twice the fractions of the
-/// one below it.
-pub fn dynamic_map() -> Box<[f32]> {
-    let mut data = vec![0.0f32, 1.0];
-    for i in 0..7 {
-        let items = (1usize << i) + 1;
-        let boundaries = linspace(0.1, 1.0, items);
-        let decade = 10f64.powi(i - 6) as f32;
-        for pair in boundaries.windows(2) {
-            let mean = (pair[0] + pair[1]) / 2.0;
-            data.push(decade * mean);
-            data.push(-decade * mean);
-        }
-    }
-    data.sort_by(f32::total_cmp);
-    data.into_boxed_slice()
-}
-
-/// `torch.linspace` in 32 bits: from both ends towards the middle.
-fn linspace(start: f32, end: f32, steps: usize) -> Vec<f32> {
-    let step = (end - start) / (steps - 1) as f32;
-    (0..steps)
-        .map(|i| if i < steps / 2 { start + step * i as f32 } else { end - step * (steps - 1 - i) as f32 })
-        .collect()
-}
-
-/// `Tensor.mean()` of torch in 32 bits: a cascade sum over vectors of 16 lanes, four at a time (aten's SumKernel.cpp with
-/// AVX-512 and one thread). The order of the additions is part of the value.
-fn torch_mean(values: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    const ILP: usize = 4;
-    const LEVELS: usize = 4;
-    type Row = [[f32; LANES]; ILP];
-    fn add(to: &mut [f32; LANES], from: &[f32]) {
-        to.iter_mut().zip(from).for_each(|(t, f)| *t += f);
-    }
-    let vectors = values.len() / LANES;
-    let rows = vectors / ILP;
-    let level_power = (LEVELS as u32).max(rows.max(1).next_power_of_two().trailing_zeros() / LEVELS as u32);
-    let (level_step, level_mask) = (1usize << level_power, (1usize << level_power) - 1);
-    let mut acc: [Row; LEVELS] = [[[0.0; LANES]; ILP]; LEVELS];
-    let row = |i: usize, acc: &mut Row| {
-        for (k, a) in acc.iter_mut().enumerate() {
-            add(a, &values[(i * ILP + k) * LANES..][..LANES]);
-        }
-    };
-    let mut i = 0;
-    while i + level_step <= rows {
-        for _ in 0..level_step {
-            row(i, &mut acc[0]);
-            i += 1;
-        }
-        for j in 1..LEVELS {
-            let lower = std::mem::replace(&mut acc[j - 1], [[0.0; LANES]; ILP]);
-            acc[j].iter_mut().zip(&lower).for_each(|(a, l)| add(a, l));
-            if i & (level_mask << (j as u32 * level_power)) != 0 {
-                break;
-            }
-        }
-    }
-    while i < rows {
-        row(i, &mut acc[0]);
-        i += 1;
-    }
-    let [mut sums, higher @ ..] = acc;
-    for level in &higher {
-        sums.iter_mut().zip(level).for_each(|(s, l)| add(s, l));
-    }
-    for v in rows * ILP..vectors {
-        add(&mut sums[0], &values[v * LANES..][..LANES]);
-    }
-    let [mut lanes, others @ ..] = sums;
-    others.iter().for_each(|o| add(&mut lanes, o));
-    let tail: f32 = values[vectors * LANES..].iter().fold(0.0, |s, v| s + v);
-    lanes.iter().fold(tail, |s, v| s + v) / values.len() as f32
 }
