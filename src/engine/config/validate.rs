@@ -133,4 +133,25 @@ mod tests {
         assert_eq!(with(&["eval.every=5"]).validate().unwrap()[0].key, "eval.every");
         assert_eq!(with(&["eval.every=5", "data.validation_fraction=0.1"]).validate().unwrap(), []);
     }
+
+    #[test]
+    fn every_preset_is_read_and_makes_sense() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("presets");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let run = RunConfig::load(&path).unwrap();
+            let warnings = run.validate().unwrap();
+            // A model of a few million parameters takes a higher rate than the usual range is made for.
+            let tiny = path.ends_with("quickstart.toml");
+            assert!(
+                warnings.iter().all(|w| tiny && w.key == "train.learning_rate"),
+                "{}: {warnings:?}",
+                path.display()
+            );
+            assert_eq!(RunConfig::from_str(&run.to_toml().unwrap()).unwrap(), run);
+            count += 1;
+        }
+        assert!(count >= 3);
+    }
 }

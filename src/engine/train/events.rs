@@ -19,6 +19,11 @@ pub enum Event {
         /// Bytes that a step is planned to take.
         plan_bytes: u64,
     },
+    /// Something that a person should know: rows that were cut, what is being loaded, what changed since a checkpoint.
+    Note {
+        /// One sentence.
+        message: String,
+    },
     /// An optimizer step was made.
     Step {
         /// From 1.
@@ -94,7 +99,7 @@ impl Event {
             | Event::Sample { step, .. }
             | Event::Checkpoint { step, .. } => Some(*step),
             Event::Finished { steps, .. } => Some(*steps),
-            Event::Started { .. } | Event::Failed { .. } => None,
+            Event::Started { .. } | Event::Note { .. } | Event::Failed { .. } => None,
         }
     }
 }

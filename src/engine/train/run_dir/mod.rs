@@ -126,8 +126,11 @@ impl RunDir {
         checkpoints(&self.path)
     }
 
-    /// Appends an event to the folder's files, where it survives the end of the process.
+    /// Appends an event to the folder's files, where it survives the end of the process. Notes go into the log.
     pub fn record(&mut self, event: &Event) -> Result<()> {
+        if let Event::Note { message } = event {
+            return self.log(message);
+        }
         let (file, name) = match event {
             Event::Sample { .. } => (&mut self.samples, "samples.jsonl"),
             _ => (&mut self.metrics, "metrics.jsonl"),

@@ -141,6 +141,9 @@ fn the_log_is_one_line_a_message() {
     let temp = tempfile::tempdir().unwrap();
     let mut run = RunDir::create(&config(temp.path()), &[]).unwrap();
     run.log("two\nlines").unwrap();
+    run.record(&Event::Note { message: "a note".into() }).unwrap();
     let text = fs::read_to_string(temp.path().join("log.txt")).unwrap();
-    assert!(text.ends_with(" two lines\n") && text.lines().count() == 1, "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 2 && lines[0].ends_with(" two lines") && lines[1].ends_with(" a note"), "{text}");
+    assert_eq!(events(temp.path()).unwrap(), []);
 }
