@@ -17,4 +17,7 @@ pub mod peft;
 pub mod quant;
 pub mod train;
 
+#[cfg(test)]
+mod test_support;
+
 pub use error::{Error, Result};

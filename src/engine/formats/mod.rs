@@ -9,10 +9,12 @@ mod check;
 mod hf;
 pub mod safetensors;
 mod source;
+mod staged;
 mod stored;
 mod tokenizer;
 
 pub use atomic::{atomic_write, atomic_write_with};
 pub use source::{ModelFacts, ModelSource, Quantization, open};
+pub use staged::StagedFolder;
 pub use stored::{Bytes, DenseType, Stored};
 pub use tokenizer::TextTokenizer;

@@ -1,7 +1,9 @@
 //! LoRA (Hu et al. 2021): y = W x + s·B A x with W frozen, A `[r, in]`, B `[out, r]`, s = α/r (rsLoRA: α/√r).
 
 mod config;
+mod init;
 mod state;
 
 pub use config::LoraConfig;
+pub(crate) use config::scale;
 pub use state::{Adapter, LoraModule};

@@ -22,6 +22,7 @@ use crate::engine::formats::atomic_write;
 use crate::engine::train::Event;
 use crate::engine::{Error, Result};
 
+pub(crate) use record::sha256;
 pub use record::{changed_inputs, input_files};
 
 /// A run folder that this process owns. Dropping it gives the folder free.

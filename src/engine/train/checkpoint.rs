@@ -1,0 +1,294 @@
+//! Checkpoints: everything that a run needs to go on as if it had never stopped.
+//!
+//! A checkpoint is a folder: the adapter as PEFT keeps it, so that it can be used as it is; the optimizer's moments; the
+//! trainer's counters; and the hashes of all these in the form that `sha256sum -c` checks. It appears under its name when
+//! all of it is on the disk. A checkpoint that was damaged afterwards is recognised, and the one before it is used.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::run_dir::{self, sha256};
+use crate::engine::formats::StagedFolder;
+use crate::engine::formats::safetensors::{self, SafetensorsFile};
+use crate::engine::model::ModelConfig;
+use crate::engine::peft::Adapter;
+use crate::engine::peft::folder::{self, ModelCard};
+use crate::engine::{Error, Result};
+
+const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+const STATE_FILE: &str = "trainer_state.json";
+const HASHES_FILE: &str = "SHA256SUMS";
+/// Every part, in the order of the hashes.
+const PARTS: [&str; 5] = [folder::CONFIG_FILE, folder::WEIGHTS_FILE, folder::CARD_FILE, OPTIMIZER_FILE, STATE_FILE];
+const FILES: [&str; 6] = [PARTS[0], PARTS[1], PARTS[2], PARTS[3], PARTS[4], HASHES_FILE];
+
+/// Before the names of the first and second moments.
+const MOMENTS: [&str; 2] = ["exp_avg.", "exp_avg_sq."];
+
+/// Version of [`TrainerState`]'s meaning; a state of another version is not continued.
+const VERSION: u32 = 1;
+
+/// Where a run stands between two optimizer steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainerState {
+    /// Version of this file's meaning.
+    #[serde(default)]
+    version: u32,
+    /// Optimizer steps made.
+    pub step: usize,
+    /// Optimizer steps of the whole run.
+    pub total_steps: usize,
+    /// Whole passes over the data made.
+    pub epoch: usize,
+    /// Micro-batches of the running epoch that were used.
+    pub micro_cursor: usize,
+    /// Tokens that went through the model.
+    pub tokens_seen: u64,
+    /// Tokens that the loss was computed on.
+    pub supervised_seen: u64,
+    /// Seconds of training so far, over all resumptions.
+    pub seconds: f64,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Loss of the last step.
+    pub last_loss: Option<f32>,
+    /// Lowest validation loss.
+    pub best_loss: Option<f32>,
+    /// The step after which it was measured.
+    pub best_step: Option<usize>,
+}
+
+/// A checkpoint in memory.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The adapter.
+    pub adapter: Adapter,
+    /// First moments of the optimizer, laid out as the adapter's parameters.
+    pub m: Vec<f32>,
+    /// Second moments.
+    pub v: Vec<f32>,
+    /// Counters and cursors.
+    pub state: TrainerState,
+}
+
+/// The newest checkpoint of a run that is whole.
+#[derive(Debug)]
+pub struct Latest {
+    /// Its folder.
+    pub path: PathBuf,
+    /// What it holds.
+    pub checkpoint: Checkpoint,
+    /// Newer ones that were passed over, with what is wrong with each.
+    pub damaged: Vec<(PathBuf, Error)>,
+}
+
+/// Writes a checkpoint into `dir` (a run's `checkpoints/step-N`), whole or not at all; one of the same name is replaced.
+/// `m` and `v` lie as the adapter's parameters do.
+pub fn save(
+    dir: &Path,
+    adapter: &Adapter,
+    model: &ModelConfig,
+    card: &ModelCard,
+    m: &[f32],
+    v: &[f32],
+    state: &TrainerState,
+) -> Result<()> {
+    assert!(m.len() == adapter.params.len() && v.len() == adapter.params.len(), "moments of another adapter");
+    let staged = StagedFolder::new(dir)?;
+    let at = |name| staged.path().join(name);
+    folder::write_files(staged.path(), adapter, model, card)?;
+    let moments = [m, v].into_iter().zip(MOMENTS);
+    let tensors: Vec<_> = moments.flat_map(|(x, prefix)| folder::tensors(adapter, model, prefix, x)).collect();
+    safetensors::write(at(OPTIMIZER_FILE), &tensors, &folder::METADATA)?;
+    let state = TrainerState { version: VERSION, ..state.clone() };
+    let json = serde_json::to_string_pretty(&state).map_err(|e| Error::Other(e.to_string()))?;
+    write_text(&at(STATE_FILE), &json)?;
+    let mut hashes = String::new();
+    for part in PARTS {
+        let _ = writeln!(hashes, "{}  {part}", sha256(&at(part))?);
+    }
+    write_text(&at(HASHES_FILE), &hashes)?;
+    staged.commit(&FILES)
+}
+
+/// Reads a checkpoint of a run on `model`, after checking that its files are those that were written.
+pub fn load(dir: &Path, model: &ModelConfig) -> Result<Checkpoint> {
+    verify(dir)?;
+    let path = dir.join(STATE_FILE);
+    let text = fs::read_to_string(&path).map_err(Error::io("read the trainer's state", &path))?;
+    let state: TrainerState =
+        serde_json::from_str(&text).map_err(|e| Error::file(format!("not a trainer's state: {e}"), &path))?;
+    if state.version != VERSION {
+        let message =
+            format!("written by another version of the program (state {}, expected {VERSION})", state.version);
+        return Err(Error::file(message, &path));
+    }
+    let adapter = folder::read(dir, model)?;
+    let file = SafetensorsFile::open(dir.join(OPTIMIZER_FILE))?;
+    let [m, v] = MOMENTS.map(|prefix| moments(&file, prefix, &adapter, model));
+    Ok(Checkpoint { m: m?, v: v?, adapter, state })
+}
+
+/// The newest whole checkpoint of the run in `run`; `None` when it has none at all. When every one is damaged, the
+/// newest one's error.
+pub fn latest(run: &Path, model: &ModelConfig) -> Result<Option<Latest>> {
+    let mut damaged = Vec::new();
+    for entry in run_dir::checkpoints(run)? {
+        match load(&entry.path, model) {
+            Ok(checkpoint) => return Ok(Some(Latest { path: entry.path, checkpoint, damaged })),
+            Err(e) => damaged.push((entry.path, e)),
+        }
+    }
+    match damaged.into_iter().next() {
+        Some((_, e)) => Err(e),
+        None => Ok(None),
+    }
+}
+
+/// Checks every part against its hash.
+fn verify(dir: &Path) -> Result<()> {
+    let path = dir.join(HASHES_FILE);
+    let hashes = fs::read_to_string(&path).map_err(Error::io("read the checkpoint's hashes", &path))?;
+    for part in PARTS {
+        let line = hashes.lines().find_map(|l| l.split_once("  ").filter(|(_, name)| *name == part));
+        let Some((expected, _)) = line else {
+            return Err(Error::file(format!("the checkpoint is damaged: no hash of {part}"), &path));
+        };
+        let file = dir.join(part);
+        if sha256(&file)? != expected {
+            return Err(Error::file("the checkpoint is damaged: the file is not the one that was written", file));
+        }
+    }
+    Ok(())
+}
+
+fn moments(file: &SafetensorsFile, prefix: &str, adapter: &Adapter, model: &ModelConfig) -> Result<Vec<f32>> {
+    let mut values = vec![0.0; adapter.params.len()];
+    let mut at = 0;
+    // Modules lie one after the other, A before B, and so do the tensors.
+    for expected in folder::tensors(adapter, model, prefix, &adapter.params) {
+        let fail = |message: String| Error::tensor(&expected.name, message, file.path());
+        let stored = file.tensor(&expected.name)?.ok_or_else(|| fail("absent".into()))?;
+        if stored.shape() != expected.shape {
+            return Err(fail(format!("expected shape {:?}, got {:?}", expected.shape, stored.shape())));
+        }
+        let data = stored.to_f32();
+        values[at..at + data.len()].copy_from_slice(&data);
+        at += data.len();
+    }
+    Ok(values)
+}
+
+fn write_text(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(Error::io("write the file", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::peft::LoraConfig;
+    use crate::engine::peft::folder::tests::tiny_llama;
+
+    fn checkpoint(seed: u64) -> Checkpoint {
+        let model = tiny_llama();
+        let targets = LoraConfig::targets(&model, &["all-linear"]).unwrap();
+        let config = LoraConfig { rank: 3, alpha: 6.0, dropout: 0.05, rslora: true, targets };
+        let adapter = Adapter::new(&model, config, seed).unwrap();
+        // Numbers of every size, subnormal ones too: moments get there.
+        let odd = |f: f32| adapter.params.iter().enumerate().map(|(i, p)| p * f.powi(i as i32 % 40)).collect();
+        let state = TrainerState {
+            step: 10,
+            total_steps: 24,
+            epoch: 1,
+            micro_cursor: 5,
+            tokens_seen: 1 << 60,
+            supervised_seen: 12345,
+            seconds: 0.1,
+            seed: u64::MAX,
+            last_loss: Some(1.0 / 3.0),
+            best_loss: Some(f32::MIN_POSITIVE),
+            best_step: None,
+            version: VERSION,
+        };
+        Checkpoint { m: odd(0.1), v: odd(0.01), adapter, state }
+    }
+
+    fn write(dir: &Path, c: &Checkpoint) {
+        save(dir, &c.adapter, &tiny_llama(), &ModelCard::of("m"), &c.m, &c.v, &c.state).unwrap();
+    }
+
+    fn assert_same_bits(got: &Checkpoint, want: &Checkpoint) {
+        let bits = |x: &[f32]| x.iter().map(|f| f.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&got.adapter.params), bits(&want.adapter.params));
+        assert_eq!((&got.adapter.modules, &got.adapter.config), (&want.adapter.modules, &want.adapter.config));
+        assert_eq!((bits(&got.m), bits(&got.v)), (bits(&want.m), bits(&want.v)));
+        assert_eq!(got.state, want.state);
+    }
+
+    #[test]
+    fn what_is_loaded_is_what_was_saved_bit_for_bit() {
+        let run = tempfile::tempdir().unwrap();
+        let dir = run.path().join("checkpoints/step-10");
+        let saved = checkpoint(1);
+        assert!(saved.m.iter().any(|x| x.is_subnormal()));
+        write(&dir, &checkpoint(2));
+        write(&dir, &saved);
+        assert_same_bits(&load(&dir, &tiny_llama()).unwrap(), &saved);
+        // The adapter inside is an adapter folder.
+        assert_eq!(folder::read(&dir, &tiny_llama()).unwrap().params, saved.adapter.params);
+    }
+
+    #[test]
+    fn the_hashes_are_what_sha256sum_checks() {
+        let run = tempfile::tempdir().unwrap();
+        let dir = run.path().join("step-10");
+        write(&dir, &checkpoint(1));
+        match std::process::Command::new("sha256sum").args(["-c", HASHES_FILE]).current_dir(&dir).output() {
+            Ok(out) => assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr)),
+            Err(e) => eprintln!("skipped: sha256sum is not here: {e}"),
+        }
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed_and_the_checkpoint_before_it_is_used() {
+        let run = tempfile::tempdir().unwrap();
+        let dir = |n: usize| run.path().join(format!("checkpoints/step-{n}"));
+        assert!(latest(run.path(), &tiny_llama()).unwrap().is_none());
+        let good = checkpoint(1);
+        write(&dir(9), &good);
+        for name in FILES {
+            write(&dir(10), &checkpoint(2));
+            let path = dir(10).join(name);
+            let mut bytes = fs::read(&path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            let found = latest(run.path(), &tiny_llama()).unwrap().unwrap();
+            assert_eq!(found.path, dir(9), "{name}");
+            assert_eq!(found.damaged[0].0, dir(10));
+            assert_same_bits(&found.checkpoint, &good);
+        }
+        // Cut off, and gone.
+        for damage in [|p: &Path| fs::write(p, "").unwrap(), |p: &Path| fs::remove_file(p).unwrap()] {
+            write(&dir(10), &checkpoint(2));
+            damage(&dir(10).join(OPTIMIZER_FILE));
+            assert_eq!(latest(run.path(), &tiny_llama()).unwrap().unwrap().path, dir(9));
+        }
+        fs::remove_dir_all(dir(9)).unwrap();
+        let message = latest(run.path(), &tiny_llama()).unwrap_err().to_string();
+        assert!(message.contains(OPTIMIZER_FILE), "{message}");
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_model_is_refused() {
+        let run = tempfile::tempdir().unwrap();
+        let dir = run.path().join("step-10");
+        write(&dir, &checkpoint(1));
+        let other = ModelConfig { hidden: 16, ..tiny_llama() };
+        let message = load(&dir, &other).unwrap_err().to_string();
+        assert!(message.contains("another model"), "{message}");
+    }
+}
