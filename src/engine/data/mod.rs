@@ -1,5 +1,41 @@
 //! Rows to tokens: formats, chat templates, masks, packing.
+//!
+//! The way of a row: file → [`Source`] and [`Row`] → [`Format::read`] → [`Conversation`] or document → [`Encoder`] →
+//! [`Sample`] (tokens with a mask) → [`plan_epoch`] → [`Batch`].
+//!
+//! ```
+//! use lora_studio::engine::data::{Message, chat_template};
+//!
+//! let template = chat_template("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")?;
+//! let text = template.render(&[Message::user("2 + 2?"), Message::assistant("4")], None, false)?.text;
+//! assert_eq!(text, "user: 2 + 2?\nassistant: 4\n");
+//! # Ok::<(), String>(())
+//! ```
 
 mod batch;
+mod conversation;
+mod encoder;
+mod format;
+mod inspect;
+mod load;
+mod mask;
+mod pack;
+mod random;
+mod rows;
+mod split;
+mod template;
+#[cfg(test)]
+mod testing;
+mod tokenize;
 
 pub use batch::{Batch, Sample};
+pub use conversation::{Conversation, Example, Message};
+pub use encoder::{Encoded, Encoder};
+pub use format::{Fields, Format, Reason};
+pub use inspect::{Column, Inspection, Problem, inspect};
+pub use load::{Dataset, Report, Side, load, load_at, render_prompt};
+pub use mask::TurnShape;
+pub use pack::plan_epoch;
+pub use rows::{Row, Rows, Source};
+pub use template::{ChatTemplate, Rendered, TemplateError, chat_template};
+pub use tokenize::{Dropped, SourceReport};

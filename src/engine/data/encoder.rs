@@ -1,0 +1,195 @@
+//! Conversations and documents to tokens with a mask.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use tokenizers::{PostProcessorWrapper, Tokenizer};
+
+use super::mask::{self, TurnShape};
+use super::template::{ChatTemplate, chatml};
+use super::{Conversation, Example, Message};
+use crate::engine::config::LossOn;
+use crate::engine::formats::TextTokenizer;
+use crate::engine::{Error, Result};
+
+/// Tokens and which of them are trained.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids.
+    pub tokens: Vec<u32>,
+    /// One flag a token.
+    pub trained: Vec<bool>,
+}
+
+/// A tokenizer and its chat template, ready for many rows.
+///
+/// Rendered conversations are tokenized once, as a whole and without added special tokens, as transformers does: the
+/// template writes the ones it wants, so there is never a second beginning-of-sequence token. The trained ranges of the
+/// text then choose the tokens: a token is trained if it contains any trained character.
+pub struct Encoder<'a> {
+    tokenizer: &'a TextTokenizer,
+    /// Without a post-processor: that of byte-level tokenizers may cut white space out of the offsets.
+    plain: Tokenizer,
+    default: Template,
+    tool_use: Option<Template>,
+    notices: Vec<String>,
+}
+
+struct Template {
+    chat: ChatTemplate,
+    shape: TurnShape,
+}
+
+impl<'a> Encoder<'a> {
+    /// Compiles the model's templates. `now` is the time that templates may print.
+    pub fn new(tokenizer: &'a TextTokenizer, now: jiff::ZonedDateTime) -> Result<Encoder<'a>> {
+        let mut plain = tokenizer.tokenizer.clone();
+        plain.with_post_processor(None::<PostProcessorWrapper>);
+        let mut notices = Vec::new();
+        let (source, tool_source) = match &tokenizer.chat_template {
+            Some(source) => (source.clone(), named(tokenizer, "tool_use")),
+            None => {
+                notices.push("the model has no chat template: conversations are written as ChatML".to_string());
+                let has_im_end = tokenizer.token_id("<|im_end|>").is_some();
+                (chatml(has_im_end, tokenizer.eos_token.as_deref(), tokenizer.adds_bos), None)
+            }
+        };
+        let compile = |source: &str| {
+            let chat = ChatTemplate::new(source, special_tokens(tokenizer), now.clone())
+                .map_err(|reason| Error::file(reason, &tokenizer.path))?;
+            let shape = TurnShape::probe(&chat, control_tokens(tokenizer));
+            Ok::<_, Error>(Template { chat, shape })
+        };
+        let default = compile(&source)?;
+        let tool_use = tool_source.as_deref().map(compile).transpose()?;
+        if default.shape.terminator.is_empty() && tokenizer.eos_id.is_some() {
+            notices.push(
+                "the chat template writes nothing that ends a turn: the end-of-sequence token is added to each \
+                 conversation, so that the model learns to stop"
+                    .to_string(),
+            );
+        }
+        Ok(Encoder { tokenizer, plain, default, tool_use, notices })
+    }
+
+    /// What a person should know about how conversations are written for this model.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// What the template writes around an answer.
+    pub fn turn_shape(&self) -> &TurnShape {
+        &self.default.shape
+    }
+
+    /// Tokens of an example. The inner error says why the row cannot be used; the caller knows the row.
+    pub fn encode(&self, example: &Example, loss_on: LossOn) -> Result<std::result::Result<Encoded, String>> {
+        match example {
+            Example::Document(text) => self.document(text).map(Ok),
+            Example::Conversation(conversation) => self.conversation(conversation, loss_on),
+        }
+    }
+
+    /// The text that the chat template makes.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: Option<&serde_json::Value>,
+        add_generation_prompt: bool,
+    ) -> std::result::Result<String, String> {
+        self.template(tools.is_some()).chat.render(messages, tools, add_generation_prompt).map(|r| r.text)
+    }
+
+    /// Tokens to generate from: the conversation so far, and the prompt for an answer.
+    pub fn prompt(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>> {
+        let text = self.render(messages, None, add_generation_prompt).map_err(Error::Other)?;
+        self.tokenizer.encode(&text, false)
+    }
+
+    fn template(&self, with_tools: bool) -> &Template {
+        self.tool_use.as_ref().filter(|_| with_tools).unwrap_or(&self.default)
+    }
+
+    /// A document: the tokenizer's own special tokens around it, an end-of-sequence token behind it; all of it trained.
+    fn document(&self, text: &str) -> Result<Encoded> {
+        let mut tokens = self.tokenizer.encode(text, true)?;
+        if let Some(eos) = self.tokenizer.eos_id.filter(|eos| tokens.last() != Some(eos)) {
+            tokens.push(eos);
+        }
+        Ok(Encoded { trained: vec![true; tokens.len()], tokens })
+    }
+
+    fn conversation(
+        &self,
+        conversation: &Conversation,
+        loss_on: LossOn,
+    ) -> Result<std::result::Result<Encoded, String>> {
+        let template = self.template(conversation.tools.is_some());
+        let rendered = match template.chat.render(&conversation.messages, conversation.tools.as_ref(), false) {
+            Ok(rendered) => rendered,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let ranges = match loss_on {
+            LossOn::All => vec![0..rendered.text.len()],
+            LossOn::Completions => {
+                match mask::trained_ranges(&template.chat, &template.shape, conversation, &rendered) {
+                    Ok(ranges) => ranges,
+                    Err(reason) => return Ok(Err(reason)),
+                }
+            }
+        };
+        let encoding = self
+            .plain
+            .encode(rendered.text.as_str(), false)
+            .map_err(|e| Error::file(format!("the tokenizer failed: {e}"), &self.tokenizer.path))?;
+        let mut encoded =
+            Encoded { tokens: encoding.get_ids().to_vec(), trained: trained_tokens(encoding.get_offsets(), &ranges) };
+        if template.shape.terminator.is_empty()
+            && let Some(eos) = self.tokenizer.eos_id.filter(|eos| encoded.tokens.last() != Some(eos))
+        {
+            let last = conversation.messages.last();
+            let answered = last.is_some_and(|m| m.is_assistant() && m.train.unwrap_or(true));
+            encoded.tokens.push(eos);
+            encoded.trained.push(answered || loss_on == LossOn::All);
+        }
+        Ok(Ok(encoded))
+    }
+}
+
+/// A token is trained if it contains any trained character: at a border that runs through a token, the token carries
+/// text that the model must learn to say. transformers' `return_assistant_tokens_mask` decides the same.
+fn trained_tokens(offsets: &[(usize, usize)], ranges: &[Range<usize>]) -> Vec<bool> {
+    let mut ranges = ranges.iter().peekable();
+    let mut trained = Vec::with_capacity(offsets.len());
+    for &(start, end) in offsets {
+        while ranges.peek().is_some_and(|range| range.end <= start) {
+            ranges.next();
+        }
+        trained.push(ranges.peek().is_some_and(|range| start < range.end && range.start < end));
+    }
+    trained
+}
+
+fn named(tokenizer: &TextTokenizer, name: &str) -> Option<String> {
+    tokenizer.named_templates.iter().find(|(n, _)| n == name).map(|(_, source)| source.clone())
+}
+
+fn special_tokens(tokenizer: &TextTokenizer) -> Vec<(String, String)> {
+    [
+        ("bos_token", &tokenizer.bos_token),
+        ("eos_token", &tokenizer.eos_token),
+        ("pad_token", &tokenizer.pad_token),
+        ("unk_token", &tokenizer.unk_token),
+    ]
+    .into_iter()
+    .filter_map(|(name, token)| Some((name.to_string(), token.clone()?)))
+    .collect()
+}
+
+/// Tokens that are never part of ordinary text.
+fn control_tokens(tokenizer: &TextTokenizer) -> Vec<String> {
+    let added = tokenizer.tokenizer.get_added_tokens_decoder();
+    let special = added.into_values().filter(|token| token.special).map(|token| token.content);
+    let named = [&tokenizer.bos_token, &tokenizer.eos_token].into_iter().flatten().cloned();
+    special.chain(named).collect::<BTreeSet<_>>().into_iter().collect()
+}

@@ -1,0 +1,352 @@
+//! The data set of a run.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::rows::Source;
+use super::tokenize::{SourceReport, Tokenized, tokenize};
+use super::{Encoder, Message, Sample, split};
+use crate::engine::config::DataConfig;
+use crate::engine::formats::TextTokenizer;
+use crate::engine::{Error, Result};
+
+/// Tokenized rows for training and for validation, and what became of the files.
+#[derive(Clone, Debug, Default)]
+pub struct Dataset {
+    /// In the order of the file.
+    pub train: Vec<Sample>,
+    /// In the order of the file; empty when there is no validation.
+    pub validation: Vec<Sample>,
+    /// What a person should know.
+    pub report: Report,
+}
+
+/// What became of the rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// What is trained on.
+    pub train: Side,
+    /// What the validation loss is computed on.
+    pub validation: Side,
+    /// The training file, before rows were held out.
+    pub source: SourceReport,
+    /// The validation file, if there is one.
+    pub validation_source: Option<SourceReport>,
+    /// Sentences to show before the run.
+    pub notices: Vec<String>,
+}
+
+/// Numbers of one side of the split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Side {
+    /// Rows.
+    pub samples: usize,
+    /// Tokens in them.
+    pub tokens: u64,
+    /// Tokens that count in the loss.
+    pub trained_tokens: u64,
+}
+
+impl Side {
+    fn of(samples: &[Sample]) -> Side {
+        Side {
+            samples: samples.len(),
+            tokens: samples.iter().map(|s| s.tokens.len() as u64).sum(),
+            trained_tokens: samples.iter().map(|s| s.supervised() as u64).sum(),
+        }
+    }
+}
+
+/// Reads, tokenizes and splits the rows that the settings name. `seed` chooses the held-out rows.
+pub fn load(settings: &DataConfig, tokenizer: &TextTokenizer, seed: u64) -> Result<Dataset> {
+    load_at(settings, tokenizer, seed, jiff::ZonedDateTime::now())
+}
+
+/// Like [`load`], with the time that chat templates print (Llama 3 writes the date into its system prompt). A run that
+/// continues passes the time of its first start, so that its rows keep their tokens.
+pub fn load_at(
+    settings: &DataConfig,
+    tokenizer: &TextTokenizer,
+    seed: u64,
+    now: jiff::ZonedDateTime,
+) -> Result<Dataset> {
+    let encoder = Encoder::new(tokenizer, now)?;
+    let mut notices = Vec::new();
+    let Tokenized { samples, contents, report: source } =
+        tokenize(&Source::find(&settings.train)?, settings, &encoder)?;
+    let (mut train, mut validation, mut validation_source) = (samples, Vec::new(), None);
+    if !settings.validation.is_empty() {
+        let held = tokenize(&Source::find(&settings.validation)?, settings, &encoder)?;
+        let trained: HashSet<u64> = contents.iter().copied().collect();
+        let known = held.contents.iter().filter(|content| trained.contains(content)).count();
+        if known > 0 {
+            notices.push(format!(
+                "{known} of the {} validation rows are also training rows: the validation loss will look better than \
+                 it is",
+                held.contents.len()
+            ));
+        }
+        (validation, validation_source) = (held.samples, Some(held.report));
+    } else if settings.validation_fraction > 0.0 {
+        let held_out = split::hold_out(&contents, settings.validation_fraction, seed).ok_or_else(|| {
+            let fraction = settings.validation_fraction;
+            Error::file(
+                format!("validation_fraction = {fraction} needs at least two different rows to share out"),
+                &settings.train,
+            )
+        })?;
+        (validation, train) = train.into_iter().partition(|sample| held_out[sample.row]);
+        for (side, name) in [(&train, "training"), (&validation, "validation")] {
+            if side.is_empty() {
+                let message = format!("no row that can be trained on is left for {name}: change validation_fraction");
+                return Err(Error::file(message, &settings.train));
+            }
+        }
+    }
+    if [Some(&source), validation_source.as_ref()].into_iter().flatten().any(|s| s.format.is_conversation()) {
+        notices.splice(0..0, encoder.notices().iter().cloned());
+    }
+    notices.extend([Some(&source), validation_source.as_ref()].into_iter().flatten().flat_map(about));
+    let report =
+        Report { train: Side::of(&train), validation: Side::of(&validation), source, validation_source, notices };
+    Ok(Dataset { train, validation, report })
+}
+
+/// Sentences about rows that were cut or left out.
+fn about(report: &SourceReport) -> Vec<String> {
+    let rows = |n: usize| if n == 1 { "1 row".to_string() } else { format!("{n} rows") };
+    let mut notices = Vec::new();
+    if report.truncated > 0 {
+        notices.push(format!(
+            "{} of {} cut at max_seq_len (the longest has {} tokens): {}",
+            report.truncated,
+            rows(report.rows),
+            report.longest,
+            report.source
+        ));
+    }
+    for dropped in &report.dropped {
+        notices.push(format!(
+            "{} left out, the first in line {}: {}: {}",
+            rows(dropped.rows),
+            dropped.first_line,
+            dropped.reason,
+            report.source
+        ));
+    }
+    notices
+}
+
+/// Tokens of a conversation, to generate an answer from.
+pub fn render_prompt(tokenizer: &TextTokenizer, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>> {
+    Encoder::new(tokenizer, jiff::ZonedDateTime::now())?.prompt(messages, add_generation_prompt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{CHATML, byte_tokenizer, file, now, shared_data, smollm2};
+    use super::super::{Format, inspect};
+    use super::*;
+    use crate::engine::config::LossOn;
+    use crate::engine::formats;
+
+    fn settings(train: &str) -> DataConfig {
+        DataConfig { train: train.into(), ..DataConfig::default() }
+    }
+
+    fn chatml() -> TextTokenizer {
+        byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(CHATML))
+    }
+
+    fn error(result: Result<Dataset>, folder: &tempfile::TempDir) -> String {
+        result.unwrap_err().to_string().replace(&format!("{}/", folder.path().display()), "")
+    }
+
+    #[test]
+    fn rows_become_samples_whose_answers_are_trained() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(
+            &folder,
+            "d.jsonl",
+            "{\"question\":\"2+2?\",\"answer\":\"4\"}\n\n{\"question\":\"é\",\"answer\":\"ü\"}\n",
+        );
+        let tokenizer = chatml();
+        let data = load(&settings(&path), &tokenizer, 0).unwrap();
+        let trained = |i: usize| {
+            let s = &data.train[i];
+            let ids: Vec<u32> = s.tokens.iter().zip(&s.trained).filter(|(_, t)| **t).map(|(id, _)| *id).collect();
+            tokenizer.decode(&ids, false).unwrap()
+        };
+        assert_eq!((trained(0), trained(1)), ("4<|im_end|>".into(), "ü<|im_end|>".into()));
+        assert_eq!(data.train.iter().map(|s| s.row).collect::<Vec<_>>(), [0, 1]);
+        // One token a byte: <|im_start|> user \n 2+2? <|im_end|> \n <|im_start|> assistant \n 4 <|im_end|> \n
+        let tokens = 1 + 5 + 4 + 1 + 1 + 1 + 10 + 1 + 1 + 1;
+        assert_eq!(data.train[0].tokens.len(), tokens);
+        assert_eq!(data.report.train, Side { samples: 2, tokens: 2 * tokens as u64 - 1, trained_tokens: 2 + 3 });
+        assert_eq!(data.report.source.format, Format::QuestionAnswer);
+        assert!(data.report.notices.is_empty(), "{:?}", data.report.notices);
+
+        let all = DataConfig { loss_on: LossOn::All, ..settings(&path) };
+        let data = load(&all, &tokenizer, 0).unwrap();
+        assert!(data.train[0].trained.iter().all(|t| *t));
+        assert_eq!(data.report.train.trained_tokens, 2 * tokens as u64 - 1 - 2);
+    }
+
+    #[test]
+    fn documents_end_with_eos_and_are_trained_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "d.txt", "one\ntwo\n");
+        // The padding token is the end-of-sequence token, as in most models: it is trained all the same.
+        let mut tokenizer = byte_tokenizer(&["<eos>"], None);
+        (tokenizer.pad_token, tokenizer.pad_id) = (tokenizer.eos_token.clone(), tokenizer.eos_id);
+        let data = load(&settings(&path), &tokenizer, 0).unwrap();
+        assert_eq!(tokenizer.decode(&data.train[1].tokens, false).unwrap(), "two<eos>");
+        assert_eq!(data.train[1].trained, [true; 4]);
+        assert!(data.report.notices.is_empty(), "{:?}", data.report.notices);
+    }
+
+    #[test]
+    fn long_rows_are_cut_and_rows_without_targets_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let long = "x".repeat(60);
+        let rows = [
+            r#"{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}"#.to_string(),
+            format!(r#"{{"messages":[{{"role":"user","content":"a"}},{{"role":"assistant","content":"{long}"}}]}}"#),
+            format!(r#"{{"messages":[{{"role":"user","content":"{long}"}},{{"role":"assistant","content":"b"}}]}}"#),
+            r#"{"messages":[{"role":"user","content":"a"}]}"#.to_string(),
+        ];
+        let path = file(&folder, "d.jsonl", &rows.join("\n"));
+        let data = load(&DataConfig { max_seq_len: 40, ..settings(&path) }, &chatml(), 0).unwrap();
+        assert_eq!(data.train.iter().map(|s| (s.row, s.tokens.len())).collect::<Vec<_>>(), [(0, 23), (1, 40)]);
+        let report = &data.report.source;
+        assert_eq!((report.rows, report.truncated, report.tokens_cut, report.longest), (4, 1, 42, 82));
+        assert_eq!(
+            data.report.notices.iter().map(|n| n.rsplit_once(": ").unwrap().0).collect::<Vec<_>>(),
+            [
+                "1 of 4 rows cut at max_seq_len (the longest has 82 tokens)",
+                "1 row left out, the first in line 3: nothing in its first 40 tokens (max_seq_len) is trained",
+                "1 row left out, the first in line 4: it has no assistant turn to train on",
+            ]
+        );
+    }
+
+    #[test]
+    fn held_out_rows_are_never_trained() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |i: usize| format!("{{\"question\":\"q{i}\",\"answer\":\"a\"}}\n");
+        let path = file(&folder, "d.jsonl", &(0..50).map(|i| row(i % 40)).collect::<String>());
+        let data = load(&DataConfig { validation_fraction: 0.2, ..settings(&path) }, &chatml(), 7).unwrap();
+        assert_eq!(data.report.train.samples + data.report.validation.samples, 50);
+        assert_eq!(data.validation.len(), 10);
+        assert!(data.validation.iter().all(|v| data.train.iter().all(|t| t.tokens != v.tokens)));
+
+        let other = file(&folder, "v.jsonl", &(38..42).map(row).collect::<String>());
+        let data = load(&DataConfig { validation: other, ..settings(&path) }, &chatml(), 7).unwrap();
+        assert_eq!((data.train.len(), data.validation.len()), (50, 4));
+        assert_eq!(
+            data.report.notices,
+            ["2 of the 4 validation rows are also training rows: the validation loss will look better than it is"]
+        );
+    }
+
+    #[test]
+    fn a_missing_template_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "d.jsonl", "{\"question\":\"q\",\"answer\":\"a\"}");
+        let tokenizer = byte_tokenizer(&["</s>"], None);
+        let data = load(&settings(&path), &tokenizer, 0).unwrap();
+        assert_eq!(data.report.notices, ["the model has no chat template: conversations are written as ChatML"]);
+        let text = tokenizer.decode(&data.train[0].tokens, false).unwrap();
+        assert_eq!(text, "<|im_start|>user\nq</s>\n<|im_start|>assistant\na</s>\n");
+        let prompt = render_prompt(&tokenizer, &[Message::user("q")], true).unwrap();
+        let text = tokenizer.decode(&prompt, false).unwrap();
+        assert_eq!(text, "<|im_start|>user\nq</s>\n<|im_start|>assistant\n");
+    }
+
+    #[test]
+    fn what_cannot_be_trained_on_is_one_clear_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = chatml();
+        let load = |name: &str, content: &str| {
+            let path = file(&folder, name, content);
+            error(load(&settings(&path), &tokenizer, 0), &folder)
+        };
+        assert_eq!(load("a.jsonl", "\n"), "the data set is empty: it has no rows: a.jsonl");
+        assert_eq!(load("a.json", "[]"), "the data set is empty: it has no rows: a.json");
+        assert_eq!(
+            load("b.jsonl", "{\"text\":\"x\"}\n{\"text\":7}\n"),
+            "line 2: `text` is the number 7; expected a text: b.jsonl"
+        );
+        assert_eq!(
+            load("c.jsonl", "{\"question\":\"x\",\"answer\":\"y\"}\n{\"text\":\"x\"}\n"),
+            "line 2: there is no `question`; found the column `text`: c.jsonl"
+        );
+        assert_eq!(
+            load("d.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),
+            "the only row cannot be trained on: line 1: it has no assistant turn to train on: d.jsonl"
+        );
+        assert!(
+            load("e.jsonl", "{\"chosen\":\"x\",\"rejected\":\"y\"}").starts_with("line 1: these are preference rows")
+        );
+        let missing = super::load(&settings("no/such.jsonl"), &tokenizer, 0).unwrap_err().to_string();
+        assert_eq!(missing, "there is no such data file (a .jsonl, .json or .txt file is expected): no/such.jsonl");
+        let inside = super::load(&settings(&folder.path().to_string_lossy()), &tokenizer, 0);
+        assert!(error(inside, &folder).starts_with(
+            "this is a folder: name one of the data files in it (a.json, a.jsonl, b.jsonl, c.jsonl, d.jsonl)"
+        ));
+        let template = byte_tokenizer(&["</s>"], Some("{% for %}"));
+        let broken = super::load(&settings(&folder.path().join("b.jsonl").to_string_lossy()), &template, 0);
+        assert!(error(broken, &folder).starts_with("the chat template is not valid: syntax error"));
+    }
+
+    #[test]
+    fn refusals_of_the_template_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = "{\"question\":\"q\",\"answer\":\"a\",\"system\":\"s\"}\n{\"question\":\"q\",\"answer\":\"a\"}\n";
+        let path = file(&folder, "d.jsonl", rows);
+        let source = format!(
+            "{{% if messages[0].role == 'system' %}}{{{{ raise_exception('System role not supported') }}}}{{% endif %}}\
+             {CHATML}"
+        );
+        let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(&source));
+        let data = load_at(&settings(&path), &tokenizer, 0, now()).unwrap();
+        assert_eq!((data.train.len(), data.train[0].row), (1, 1));
+        let dropped = &data.report.source.dropped[0];
+        assert_eq!(dropped.reason, "the chat template refuses the conversation: System role not supported");
+        assert_eq!((dropped.rows, dropped.first_line), (1, 1));
+    }
+
+    #[test]
+    fn real_rows_with_the_real_tokenizer() {
+        let (Some(model), Some(gsm8k)) = (smollm2(), shared_data("gsm8k_train.jsonl")) else { return };
+        let tokenizer = formats::open(std::path::Path::new(&model)).unwrap().tokenizer().unwrap();
+        let data = load(&settings(&gsm8k), &tokenizer, 0).unwrap();
+        assert_eq!((data.train.len(), data.report.source.rows), (7473, 7473));
+        let end = tokenizer.eos_id.unwrap();
+        for sample in data.train.iter().filter(|s| s.tokens.len() < 512) {
+            let last = sample.trained.iter().rposition(|t| *t).unwrap();
+            assert_eq!(sample.tokens[last], end, "row {}", sample.row);
+            // One stretch, the answer: the question and the line break behind the terminator are not trained.
+            let first = sample.trained.iter().position(|t| *t).unwrap();
+            assert!(sample.trained[first..=last].iter().all(|t| *t));
+            assert_eq!(last + 2, sample.tokens.len());
+        }
+        println!("{:?}", data.report);
+        for (name, format, rows) in [
+            ("alpaca_en_demo.json", Format::Alpaca, 999),
+            ("identity.json", Format::Alpaca, 91),
+            ("wikisql_train.jsonl", Format::Text, 1000),
+            ("wiki_demo.txt", Format::Text, 30),
+            ("dpo_en_demo.json", Format::Preference, 300),
+        ] {
+            let path = shared_data(name).unwrap();
+            let seen = inspect(&path, Format::Auto).unwrap();
+            println!("{name}: {} {} {:?} {:?}", seen.format.name(), seen.rows, seen.columns, seen.problems);
+            assert_eq!((seen.format, seen.rows, seen.wrong_rows), (format, rows, 0), "{name}");
+            if format != Format::Preference {
+                assert_eq!(load(&settings(&path), &tokenizer, 0).unwrap().report.source.rows, rows);
+            }
+        }
+    }
+}

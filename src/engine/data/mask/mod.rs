@@ -1,0 +1,90 @@
+//! Which part of a rendered conversation is trained: every assistant turn with the terminator that ends it, and nothing
+//! else.
+//!
+//! With `{% generation %}` tags the template's author says it. Without them the turns are found in the text:
+//!
+//! 1. The conversation is rendered once more with a marker in the place of each answer ([`align`]). What stands between
+//!    the markers is the template's own text, so it must come again, piece by piece, in the real rendering; what is left
+//!    over are the answers as the template wrote them. This holds for templates that rewrite history (move the system
+//!    prompt, drop reasoning from earlier turns), because both renderings are rewritten alike.
+//! 2. A turn that this does not settle (a tool call without text; reasoning that only the last turn keeps) is the
+//!    difference of two prefixes: the messages before it with the prompt for an answer, and the messages up to it
+//!    ([`prefix`]).
+//! 3. A turn found by neither is an error. No turn is guessed.
+//!
+//! A turn begins behind what the template writes to prompt for an answer and ends with the terminator. White space
+//! behind the terminator is not trained: the model has stopped by then.
+
+mod align;
+mod prefix;
+mod shape;
+
+use std::ops::Range;
+
+use super::template::{ChatTemplate, Rendered};
+use super::{Conversation, Message};
+pub use shape::TurnShape;
+
+/// Why the turns of a conversation were not found.
+pub type MaskError = String;
+
+/// Byte ranges of `rendered.text` that are trained, in order and without overlap.
+pub fn trained_ranges(
+    template: &ChatTemplate,
+    shape: &TurnShape,
+    conversation: &Conversation,
+    rendered: &Rendered,
+) -> Result<Vec<Range<usize>>, MaskError> {
+    let messages = &conversation.messages;
+    let assistants: Vec<usize> = (0..messages.len()).filter(|i| messages[*i].is_assistant()).collect();
+    let wanted = |turn: &&usize| messages[**turn].train.unwrap_or(true);
+    if !assistants.iter().any(|turn| wanted(&turn)) {
+        return Err("it has no assistant turn to train on".into());
+    }
+    if template.has_generation_tags() {
+        let ranges = tagged(shape, rendered);
+        if assistants.iter().all(|turn| wanted(&turn)) {
+            return Ok(ranges);
+        }
+        if ranges.len() != assistants.len() {
+            return Err(
+                "some of its turns are not to be trained, and the chat template's generation tags do not tell \
+                        which are which"
+                    .into(),
+            );
+        }
+        return Ok(ranges.into_iter().zip(&assistants).filter(|(_, turn)| wanted(turn)).map(|(r, _)| r).collect());
+    }
+    let aligned = align::turns(template, shape, conversation, &rendered.text);
+    let mut ranges: Vec<Range<usize>> = Vec::with_capacity(assistants.len());
+    for turn in &assistants {
+        let found = match aligned.iter().find(|(index, _)| index == turn) {
+            Some((_, range)) => range.clone(),
+            None => prefix::turn(template, shape, conversation, *turn, &rendered.text).ok_or_else(|| {
+                format!("the chat template rewrites messages[{turn}], so what to train was not found in its text")
+            })?,
+        };
+        if ranges.last().is_some_and(|before| before.end > found.start) {
+            return Err(format!("messages[{turn}] was not found in its place in what the chat template made"));
+        }
+        ranges.push(found);
+    }
+    Ok(ranges.into_iter().zip(&assistants).filter(|(_, turn)| wanted(turn)).map(|(range, _)| range).collect())
+}
+
+/// The tagged ranges. A terminator that follows right behind the tags is trained too: without it the model would learn
+/// to speak and not to stop.
+fn tagged(shape: &TurnShape, rendered: &Rendered) -> Vec<Range<usize>> {
+    let extend = |range: &Range<usize>| {
+        let inside = rendered.text[range.clone()].trim_end();
+        let ended = !shape.terminator.is_empty() && inside.ends_with(shape.terminator.trim());
+        let end = if ended { range.end } else { shape.immediate_end(&rendered.text, range.end).unwrap_or(range.end) };
+        range.start..end
+    };
+    rendered.generation.iter().filter(|range| !range.is_empty()).map(extend).collect()
+}
+
+/// Whether a message carries a tool call.
+fn calls_tool(message: &Message) -> bool {
+    ["tool_calls", "function_call"].iter().any(|key| message.extra.get(*key).is_some_and(|v| !v.is_null()))
+}

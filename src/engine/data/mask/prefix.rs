@@ -1,0 +1,47 @@
+//! Finding a turn as the difference of two prefixes of the conversation.
+
+use std::ops::Range;
+
+use super::{TurnShape, calls_tool};
+use crate::engine::data::Conversation;
+use crate::engine::data::template::ChatTemplate;
+
+/// The trained text of message `turn`, if the rendering of the messages up to it is the beginning of `text`.
+pub(super) fn turn(
+    template: &ChatTemplate,
+    shape: &TurnShape,
+    conversation: &Conversation,
+    turn: usize,
+    text: &str,
+) -> Option<Range<usize>> {
+    if turn == 0 {
+        return None;
+    }
+    let render = |count: usize, prompt: bool| {
+        template.render(&conversation.messages[..count], conversation.tools.as_ref(), prompt).ok().map(|r| r.text)
+    };
+    let upto = render(turn + 1, false)?;
+    let message = &conversation.messages[turn];
+    let answer = message.content.as_deref().unwrap_or_default().trim();
+    let prompted = render(turn, true).filter(|p| upto.starts_with(p.as_str()) && text.starts_with(p.as_str()));
+    let start = match prompted {
+        Some(prompted) => prompted.len(),
+        None => {
+            // The prompt for an answer says more than the turn's own header (it opens thoughts that history drops):
+            // the turn begins where the two part, before its text at the latest.
+            let open = render(turn, false).filter(|o| upto.starts_with(o.as_str()) && text.starts_with(o.as_str()))?;
+            let header = common_prefix(&upto[open.len()..], &shape.generation_prompt);
+            let spoken = upto[open.len()..].find(answer)?;
+            open.len() + header.min(spoken)
+        }
+    };
+    let answer_end = upto[start..].find(answer).map_or(start, |at| start + at + answer.len());
+    let end = shape.turn_end(&upto, answer_end, upto.len(), calls_tool(message));
+    let end = end.unwrap_or_else(|| upto.trim_end().len()).max(answer_end);
+    (end > start && text.get(start..end) == Some(&upto[start..end])).then_some(start..end)
+}
+
+/// Length in bytes of the longest common beginning.
+fn common_prefix(a: &str, b: &str) -> usize {
+    a.chars().zip(b.chars()).take_while(|(x, y)| x == y).map(|(x, _)| x.len_utf8()).sum()
+}

@@ -1,0 +1,30 @@
+//! Files to rows: JSON arrays, JSON lines and plain text, read as a stream.
+//!
+//! A row is a JSON object. It keeps the line it began on, so that whatever is wrong with it later can name the place.
+
+mod reader;
+mod source;
+
+pub use reader::Rows;
+pub(super) use reader::describe;
+pub use source::Source;
+
+use serde_json::{Map, Value};
+
+use crate::engine::Result;
+
+/// One row of a data file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Position in the source, from 0.
+    pub index: usize,
+    /// Line in the file, from 1 (for a JSON array: the line where the row begins).
+    pub line: usize,
+    /// The columns, in the file's order.
+    pub fields: Map<String, Value>,
+}
+
+/// The bytes of a data set that ships with the program.
+fn builtin(name: &str) -> Result<&'static [u8]> {
+    Err(crate::engine::Error::Config(format!("there is no built-in data set named {name:?}")))
+}

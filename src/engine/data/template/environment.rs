@@ -1,0 +1,135 @@
+//! The Jinja environment of chat templates: Python's methods and filters, transformers' functions, limits.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Value as Jinja};
+use minijinja::{Environment, Error, ErrorKind, State};
+use regex::Regex;
+use serde_json::Value;
+
+use super::{Rendered, TemplateError, python};
+
+/// Budget of one rendering, in minijinja's unit: about one per instruction and per 64 bytes made. A conversation of a
+/// hundred messages takes some ten thousand; all of it is spent in about a second.
+const FUEL: u64 = 4_000_000;
+
+/// Depth of macros calling macros.
+const RECURSION_LIMIT: usize = 100;
+
+pub(super) fn new(now: jiff::ZonedDateTime) -> Environment<'static> {
+    let mut environment = Environment::new();
+    // As transformers' `_cached_compile_jinja_template`: ImmutableSandboxedEnvironment(trim_blocks, lstrip_blocks).
+    if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
+        environment.set_syntax(syntax);
+    }
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(RECURSION_LIMIT);
+    environment.set_unknown_method_callback(python::method);
+    environment.add_filter("tojson", python::tojson);
+    environment.add_function("dict", python::dict);
+    environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
+        Err(Error::new(ErrorKind::InvalidOperation, format!("{RAISED}{message}")))
+    });
+    environment.add_function("strftime_now", move |format: String| {
+        jiff::fmt::strtime::format(format.as_bytes(), &now)
+            .map_err(|e| Error::new(ErrorKind::InvalidOperation, format!("strftime_now({format:?}): {e}")))
+    });
+    environment.add_function("__generation__", generation);
+    environment
+}
+
+/// Tells a template's own refusal from a mistake in the template.
+const RAISED: &str = "\u{FDEF}raised:";
+
+/// An error of the template in one sentence.
+pub(super) fn describe(what: &str, error: &Error) -> TemplateError {
+    let detail = error.detail().unwrap_or_default();
+    if let Some(message) = detail.strip_prefix(RAISED) {
+        return format!("the chat template refuses the conversation: {message}");
+    }
+    if error.kind() == ErrorKind::OutOfFuel {
+        return "the chat template does not come to an end: it was stopped".into();
+    }
+    let line = error.line().map(|line| format!(" (line {line} of the template)")).unwrap_or_default();
+    let colon = if detail.is_empty() { "" } else { ": " };
+    format!("the chat template {what}: {}{colon}{detail}{line}", error.kind())
+}
+
+/// `{% generation %}…{% endgeneration %}` is an extension of transformers. It is a call block there too, so that
+/// variables have the same scope.
+pub(super) fn rewrite_generation_tags(source: &str) -> (String, bool) {
+    static OPEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\{%([-+]?)\s*generation\s*([-+]?)%\}").ok());
+    static CLOSE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\{%([-+]?)\s*endgeneration\s*([-+]?)%\}").ok());
+    let (Some(open), Some(close)) = (OPEN.as_ref(), CLOSE.as_ref()) else { return (source.to_string(), false) };
+    if !open.is_match(source) {
+        return (source.to_string(), false);
+    }
+    let opened = open.replace_all(source, "{%$1 call __generation__(__marks__) $2%}");
+    (close.replace_all(&opened, "{%$1 endcall $2%}").into_owned(), true)
+}
+
+/// Renders the block and puts the marks around it.
+fn generation(state: &mut State, marks: &str, kwargs: Kwargs) -> Result<Jinja, Error> {
+    let caller: Jinja = kwargs.get("caller")?;
+    let body = caller.call(state, &[])?;
+    let mut chars = marks.chars();
+    let (Some(open), Some(close)) = (chars.next(), chars.next()) else { return Ok(body) };
+    Ok(Jinja::from_safe_string(format!("{open}{body}{close}")))
+}
+
+/// Two characters that stand for the beginning and the end of generated text while a template renders.
+pub(super) struct Marks {
+    open: char,
+    close: char,
+}
+
+impl Marks {
+    /// Chooses noncharacters of Unicode that the conversation does not contain.
+    pub(super) fn absent_from(messages: &[Value], tools: Option<&Value>) -> Marks {
+        let mut free: Vec<char> = ('\u{FDD0}'..='\u{FDEE}').collect();
+        for value in messages.iter().chain(tools) {
+            remove_used(value, &mut free);
+        }
+        let at = |i: usize, otherwise: char| free.get(i).copied().unwrap_or(otherwise);
+        Marks { open: at(0, '\u{FFFE}'), close: at(1, '\u{FFFF}') }
+    }
+
+    /// Removes the marks and says where they were.
+    pub(super) fn take_out(&self, marked: &str) -> Rendered {
+        let mut rendered = Rendered { text: String::with_capacity(marked.len()), generation: Vec::new() };
+        let mut open: Vec<usize> = Vec::new();
+        for piece in marked.split_inclusive([self.open, self.close]) {
+            let text = piece.trim_end_matches([self.open, self.close]);
+            rendered.text.push_str(text);
+            let here = rendered.text.len();
+            match piece[text.len()..].chars().next() {
+                Some(mark) if mark == self.open => open.push(here),
+                Some(_) => rendered.generation.extend(open.pop().map(|start: usize| Range { start, end: here })),
+                None => {}
+            }
+        }
+        rendered.generation.sort_by_key(|range| range.start);
+        rendered
+    }
+}
+
+impl std::fmt::Display for Marks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.open, self.close)
+    }
+}
+
+fn remove_used(value: &Value, free: &mut Vec<char>) {
+    match value {
+        // Noncharacters are three bytes that begin with EF B7; hardly any text has them.
+        Value::String(text) if text.as_bytes().windows(2).any(|w| w == [0xEF, 0xB7]) => {
+            free.retain(|c| !text.contains(*c));
+        }
+        Value::Array(list) => list.iter().for_each(|v| remove_used(v, free)),
+        Value::Object(fields) => fields.values().for_each(|v| remove_used(v, free)),
+        _ => {}
+    }
+}
