@@ -4,10 +4,25 @@
 //! produces the gradient of an input says whether it writes or accumulates. Nothing here allocates per call what grows
 //! with the batch: scratch is kept by the thread that uses it. Reductions have one order whatever the thread count.
 
+pub mod adamw;
+pub mod attention;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod elementwise;
 pub mod gemm;
 pub mod linear;
 pub mod mat;
+mod math;
+pub mod rms_norm;
+pub mod rope;
+mod rows;
+mod scratch;
+mod simd;
+pub mod swiglu;
+#[cfg(test)]
+mod testing;
 
+pub use elementwise::{add_bias, add_in_place, scale_in_place};
 pub use mat::{Mat, MatMut};
 
 /// The type of the inputs of matrix products; sums are always `f32`.

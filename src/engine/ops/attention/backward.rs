@@ -1,0 +1,391 @@
+//! The backward of attention: one task a query head, so that nobody adds to the same place in an order of chance.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::product::{Left, NR, Panels, Store, pack, packed_len, product};
+use super::{BLOCK, Block, Segment, Shape, Shared, offsets, score_stride};
+use crate::engine::ops::math::{dot, exp, tanh};
+use crate::engine::ops::rows::for_each_row;
+use crate::engine::ops::scratch;
+use crate::engine::ops::simd::multiversion;
+use crate::engine::ops::{Mat, MatMut};
+
+/// dqkv ← the gradient in q, k and v, columns q|k|v of `[rows, (heads + 2·kv_heads) · head_dim]`, written.
+///
+/// `out` and `lse` are what [`super::forward`] gave. Rows that no segment names get 0.
+pub fn backward(
+    dout: Mat,
+    q: Mat,
+    k: Mat,
+    v: Mat,
+    out: Mat,
+    lse: &[f32],
+    shape: &Shape,
+    segments: &[Segment],
+    dqkv: MatMut,
+) {
+    let (qw, kw) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    assert_eq!(dqkv.cols, qw + 2 * kw, "attention: columns of the gradient");
+    assert_eq!((dqkv.rows, dqkv.rows), (q.rows, k.rows), "attention: rows of the gradient");
+    let (rows, stride) = (dqkv.rows, dqkv.stride);
+    let base = dqkv.data.as_mut_ptr();
+    let from = if rows == 0 { 0 } else { qw };
+    // SAFETY: q's columns and those of k and v are disjoint, and no view writes outside its own columns.
+    let (dq, dkv) = unsafe { (Grad::new(base, rows, stride), Grad::new(base.add(from), rows, stride)) };
+    run(dout, q, k, v, out, lse, shape, segments, dq, dkv);
+}
+
+/// [`backward`] into two matrices, for queries that are not the rows of the keys: `dq` is
+/// `[q_rows, heads · head_dim]` and `dkv` is `[k_rows, 2 · kv_heads · head_dim]`, columns k|v.
+pub fn backward_separate(
+    dout: Mat,
+    q: Mat,
+    k: Mat,
+    v: Mat,
+    out: Mat,
+    lse: &[f32],
+    shape: &Shape,
+    segments: &[Segment],
+    dq: MatMut,
+    dkv: MatMut,
+) {
+    assert_eq!((dq.rows, dq.cols), (q.rows, q.cols), "attention: shape of q's gradient");
+    assert_eq!((dkv.rows, dkv.cols), (k.rows, 2 * k.cols), "attention: shape of k|v's gradient");
+    // SAFETY: two matrices that are borrowed for the whole call.
+    let (dq, dkv) = unsafe {
+        (Grad::new(dq.data.as_mut_ptr(), dq.rows, dq.stride), Grad::new(dkv.data.as_mut_ptr(), dkv.rows, dkv.stride))
+    };
+    run(dout, q, k, v, out, lse, shape, segments, dq, dkv);
+}
+
+/// Bytes of scratch that [`backward`] takes for these segments on `threads` threads.
+pub fn backward_bytes(shape: &Shape, segments: &[Segment], threads: usize) -> usize {
+    let rows = segments.iter().map(|s| s.k.end).max().unwrap_or(0);
+    let (_, packed) = offsets(segments, |s| packed_heads(shape, s));
+    (packed + rows * partial_width(shape) + threads * task_floats(shape, segments)) * size_of::<f32>()
+}
+
+/// Where a gradient is written.
+#[derive(Clone, Copy)]
+struct Grad {
+    data: Shared,
+    rows: usize,
+    stride: usize,
+}
+
+impl Grad {
+    /// # Safety
+    /// `data` must stay valid for `rows` rows `stride` apart while the value is used.
+    unsafe fn new(data: *mut f32, rows: usize, stride: usize) -> Self {
+        Self { data: Shared(data), rows, stride }
+    }
+
+    /// Row `row` from column `column` on.
+    ///
+    /// # Safety
+    /// The place must exist, and nobody else may use it meanwhile.
+    unsafe fn row<'a>(&self, row: usize, column: usize, cols: usize) -> &'a mut [f32] {
+        debug_assert!(row < self.rows);
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.data.at(row * self.stride + column), cols) }
+    }
+}
+
+/// Floats of a segment's packed keys, their transpose and the transposed values.
+fn packed_heads(shape: &Shape, s: &Segment) -> usize {
+    let (d, n) = (shape.head_dim, s.k.len());
+    shape.kv_heads * (2 * packed_len(d, n) + packed_len(n, d))
+}
+
+/// Columns of the buffer for the dk|dv of all heads of a group but its first, which writes to the result.
+fn partial_width(shape: &Shape) -> usize {
+    (shape.heads - shape.kv_heads) * 2 * shape.head_dim
+}
+
+/// Floats that one task needs: two blocks of scores, and q and dout of a block in panels.
+fn task_floats(shape: &Shape, segments: &[Segment]) -> usize {
+    let scores = segments.iter().map(|s| BLOCK.min(s.q.len()) * score_stride(s.k.len())).max().unwrap_or(0);
+    2 * scores + 2 * packed_len(BLOCK, shape.head_dim)
+}
+
+struct Call<'a> {
+    dout: Mat<'a>,
+    q: Mat<'a>,
+    k: Mat<'a>,
+    v: Mat<'a>,
+    out: Mat<'a>,
+    lse: &'a [f32],
+    shape: &'a Shape,
+    segments: &'a [Segment],
+    dq: Grad,
+    dkv: Grad,
+}
+
+fn run(
+    dout: Mat,
+    q: Mat,
+    k: Mat,
+    v: Mat,
+    out: Mat,
+    lse: &[f32],
+    shape: &Shape,
+    segments: &[Segment],
+    dq: Grad,
+    dkv: Grad,
+) {
+    shape.check((q.rows, q.cols), (k.rows, k.cols), (v.rows, v.cols), segments);
+    assert_eq!((dout.rows, dout.cols), (q.rows, q.cols), "attention: shape of the output's gradient");
+    assert_eq!((out.rows, out.cols), (q.rows, q.cols), "attention: shape of the output");
+    assert_eq!(lse.len(), shape.heads * q.rows, "attention: length of lse");
+    let call = Call { dout, q, k, v, out, lse, shape, segments, dq, dkv };
+    call.clear_gaps();
+    let chains = chains(segments);
+    let (starts, packed) = offsets(segments, |s| packed_heads(shape, s));
+    let width = partial_width(shape);
+    scratch::with(packed + k.rows * width, |memory| {
+        let (packed, partial) = memory.split_at_mut(packed);
+        call.pack(&starts, packed);
+        // SAFETY: the buffer lives until the end of this closure.
+        let partial = unsafe { Grad::new(partial.as_mut_ptr(), k.rows, width) };
+        let packed = &*packed;
+
+        let mut tasks: Vec<(usize, usize)> =
+            (0..chains.len()).flat_map(|c| (0..shape.heads).map(move |h| (c, h))).collect();
+        // The longest first, so that no thread is left with a long one at the end.
+        let work = |c: usize| segments[chains[c].clone()].iter().map(|s| s.q.len() * s.k.len()).sum::<usize>();
+        tasks.sort_by_key(|(c, _)| std::cmp::Reverse(work(*c)));
+        let floats = task_floats(shape, segments);
+        tasks.par_iter().with_max_len(1).for_each(|(c, head)| {
+            scratch::with(floats, |memory| call.head(chains[*c].clone(), *head, (&starts, packed), partial, memory));
+        });
+        if width > 0 {
+            call.sum_groups(partial);
+        }
+    });
+}
+
+/// Runs of segments that share keys: those are done by one task, one after the other.
+fn chains(segments: &[Segment]) -> Vec<Range<usize>> {
+    let mut chains: Vec<Range<usize>> = Vec::new();
+    let mut keys = 0..0;
+    for (i, s) in segments.iter().enumerate() {
+        let overlaps = s.k.start < keys.end && keys.start < s.k.end;
+        match chains.last_mut() {
+            Some(chain) if overlaps => {
+                chain.end = i + 1;
+                keys = keys.start.min(s.k.start)..keys.end.max(s.k.end);
+            }
+            _ => {
+                chains.push(i..i + 1);
+                keys = s.k.clone();
+            }
+        }
+    }
+    chains
+}
+
+impl Call<'_> {
+    /// Zeros in the rows that no segment names. (The others are written or cleared by their tasks.)
+    fn clear_gaps(&self) {
+        let clear = |grad: &Grad, cols: usize, named: &dyn Fn(&Segment) -> Range<usize>| {
+            let mut seen = vec![false; grad.rows];
+            self.segments.iter().for_each(|s| seen[named(s)].fill(true));
+            for row in (0..grad.rows).filter(|r| !seen[*r]) {
+                // SAFETY: no task runs yet.
+                unsafe { grad.row(row, 0, cols) }.fill(0.0);
+            }
+        };
+        clear(&self.dq, self.q.cols, &|s| s.q.clone());
+        clear(&self.dkv, 2 * self.k.cols, &|s| s.k.clone());
+    }
+
+    /// Keys for q·kᵀ, values for dout·vᵀ, keys for ds·k, for every segment and key head.
+    fn pack(&self, starts: &[usize], packed: &mut [f32]) {
+        let (shape, d) = (self.shape, self.shape.head_dim);
+        let shared = Shared(packed.as_mut_ptr());
+        let pairs = (0..self.segments.len()).flat_map(|s| (0..shape.kv_heads).map(move |h| (s, h)));
+        pairs.collect::<Vec<_>>().par_iter().with_max_len(1).for_each(|(s, h)| {
+            let segment = &self.segments[*s];
+            let n = segment.k.len();
+            if n == 0 {
+                return;
+            }
+            let size = packed_heads(shape, segment) / shape.kv_heads;
+            // SAFETY: each (segment, head) has its own `size` floats from here, inside the buffer.
+            let out = unsafe { std::slice::from_raw_parts_mut(shared.at(starts[*s] + h * size), size) };
+            let (keys, rest) = out.split_at_mut(packed_len(d, n));
+            let (values, plain) = rest.split_at_mut(packed_len(d, n));
+            let k = &self.k.data[segment.k.start * self.k.stride + h * d..];
+            let v = &self.v.data[segment.k.start * self.v.stride + h * d..];
+            pack(k, 1, self.k.stride, d, n, keys);
+            pack(v, 1, self.v.stride, d, n, values);
+            pack(k, self.k.stride, 1, n, d, plain);
+        });
+    }
+
+    /// Everything that one query head adds, over the segments of a chain in order.
+    fn head(
+        &self,
+        chain: Range<usize>,
+        head: usize,
+        (starts, packed): (&[usize], &[f32]),
+        partial: Grad,
+        memory: &mut [f32],
+    ) {
+        let (shape, d) = (self.shape, self.shape.head_dim);
+        let (kv_head, member) = (head / shape.group(), head % shape.group());
+        let (kv_cols, others) = (shape.kv_heads * d, shape.group() - 1);
+        let (dk, dv) = if member == 0 {
+            ((self.dkv, kv_head * d), (self.dkv, kv_cols + kv_head * d))
+        } else {
+            let column = (kv_head * others + member - 1) * 2 * d;
+            ((partial, column), (partial, column + d))
+        };
+        let segments = &self.segments[chain.clone()];
+        let first = segments.iter().map(|s| s.k.start).min().unwrap_or(0);
+        let last = segments.iter().map(|s| s.k.end).max().unwrap_or(0);
+        for row in first..last {
+            for (grad, column) in [dk, dv] {
+                // SAFETY: this task alone has these columns of this chain's rows.
+                unsafe { grad.row(row, column, d) }.fill(0.0);
+            }
+        }
+        for s in chain {
+            let segment = &self.segments[s];
+            let size = packed_heads(shape, segment) / shape.kv_heads;
+            let packed = &packed[starts[s] + kv_head * size..][..size];
+            for b in 0..Block::count(segment) {
+                self.block(segment, head, b, packed, dk, dv, memory);
+            }
+        }
+    }
+
+    fn block(
+        &self,
+        segment: &Segment,
+        head: usize,
+        index: usize,
+        packed: &[f32],
+        (dk, dk_column): (Grad, usize),
+        (dv, dv_column): (Grad, usize),
+        memory: &mut [f32],
+    ) {
+        let (shape, d, n) = (self.shape, self.shape.head_dim, segment.k.len());
+        let block = Block::new(shape, segment, index);
+        let (rows, span, stride) = (block.queries.len(), block.keys.len(), block.stride());
+        let (keys, rest) = packed.split_at(packed_len(d, n));
+        let (values, plain) = rest.split_at(packed_len(d, n));
+        let (scores, rest) = memory.split_at_mut(block.scores());
+        let (grads, rest) = rest.split_at_mut(block.scores());
+        let (q_panels, dout_panels) = rest[..2 * packed_len(BLOCK, d)].split_at_mut(packed_len(BLOCK, d));
+        let first = segment.q.start + block.queries.start;
+        let seen_panels = packed_len(d, block.keys.start);
+
+        // s = scale·q·kᵀ and dp = dout·vᵀ.
+        let rows_of = |m: &Mat| first * m.stride + head * d;
+        let (q, dout) = (&self.q.data[rows_of(&self.q)..], &self.dout.data[rows_of(&self.dout)..]);
+        let (q_left, dout_left) =
+            (Left { data: q, row: self.q.stride, column: 1 }, Left { data: dout, row: self.dout.stride, column: 1 });
+        let panels = |data| Panels { data, depth: d, first: 0 };
+        let shape_s = (rows, span, d);
+        // SAFETY: both buffers have `rows` rows of `stride` floats, and are this task's.
+        unsafe {
+            let (s, dp) = (scores.as_mut_ptr(), grads.as_mut_ptr());
+            product(shape_s, shape.scale, q_left, panels(&keys[seen_panels..]), Store::Write, s, stride);
+            product(shape_s, 1.0, dout_left, panels(&values[seen_panels..]), Store::Write, dp, stride);
+        }
+
+        // p = exp(s − lse), ds = p ∘ (dp − D)·scale.
+        let pairs = scores.chunks_exact_mut(stride).zip(grads.chunks_exact_mut(stride));
+        for (r, (p, ds)) in pairs.enumerate() {
+            let seen = block.visible(shape, r);
+            let row = first + r;
+            let delta = dot(&self.dout.row(row)[head * d..][..d], &self.out.row(row)[head * d..][..d]);
+            let lse = self.lse[head * self.q.rows + row];
+            let (p_seen, ds_seen) = (&mut p[seen.clone()], &mut ds[seen.clone()]);
+            match shape.softcap {
+                None => probabilities(p_seen, ds_seen, lse, delta, shape.scale),
+                Some(cap) => capped_probabilities(p_seen, ds_seen, lse, delta, shape.scale, cap),
+            }
+            for x in [p, ds] {
+                x[..seen.start].fill(0.0);
+                x[seen.end..].fill(0.0);
+            }
+        }
+
+        // dv += pᵀ·dout, dk += dsᵀ·q, dq = ds·k.
+        pack(q, self.q.stride, 1, rows, d, q_panels);
+        pack(dout, self.dout.stride, 1, rows, d, dout_panels);
+        let transposed = |data| Left { data, row: 1, column: stride };
+        let panels = |data| Panels { data, depth: rows, first: 0 };
+        let key_row = segment.k.start + block.keys.start;
+        // SAFETY: this task alone has this head's columns of these rows of the three gradients.
+        unsafe {
+            let at = dv.data.at(key_row * dv.stride + dv_column);
+            product((span, d, rows), 1.0, transposed(scores), panels(dout_panels), Store::Add, at, dv.stride);
+            let at = dk.data.at(key_row * dk.stride + dk_column);
+            product((span, d, rows), 1.0, transposed(grads), panels(q_panels), Store::Add, at, dk.stride);
+            let at = self.dq.data.at(first * self.dq.stride + head * d);
+            let ds = Left { data: grads, row: stride, column: 1 };
+            let k = Panels { data: plain, depth: n, first: block.keys.start };
+            product((rows, d, span), 1.0, ds, k, Store::Write, at, self.dq.stride);
+        }
+    }
+
+    /// dk|dv of each group's first head, which lies in the result, plus those of the others, in order.
+    fn sum_groups(&self, partial: Grad) {
+        let (d, others) = (self.shape.head_dim, self.shape.group() - 1);
+        let kv_cols = self.shape.kv_heads * d;
+        let mut named = vec![false; self.k.rows];
+        self.segments.iter().for_each(|s| named[s.k.clone()].fill(true));
+        let rows = self.k.rows;
+        if rows == 0 {
+            return;
+        }
+        // SAFETY: the tasks have ended; this is the only view of dk|dv now, inside the bounds that `Grad` promises.
+        let dkv =
+            unsafe { std::slice::from_raw_parts_mut(self.dkv.data.at(0), (rows - 1) * self.dkv.stride + 2 * kv_cols) };
+        for_each_row(MatMut::strided(dkv, rows, 2 * kv_cols, self.dkv.stride), |row, sums| {
+            if !named[row] {
+                return;
+            }
+            let (dk, dv) = sums.split_at_mut(kv_cols);
+            for (head, (dk, dv)) in dk.chunks_exact_mut(d).zip(dv.chunks_exact_mut(d)).enumerate() {
+                for member in 0..others {
+                    // SAFETY: only read from now on.
+                    let part = unsafe { partial.row(row, (head * others + member) * 2 * d, 2 * d) };
+                    dk.iter_mut().zip(&part[..d]).for_each(|(sum, x)| *sum += x);
+                    dv.iter_mut().zip(&part[d..]).for_each(|(sum, x)| *sum += x);
+                }
+            }
+        });
+    }
+}
+
+multiversion! {
+    /// s → p = exp(s − lse), dp → ds = p·(dp − delta)·scale.
+    fn probabilities(s: &mut [f32], dp: &mut [f32], lse: f32, delta: f32, scale: f32) {
+        for (s, dp) in s.iter_mut().zip(dp) {
+            let p = exp::<FMA>(*s - lse);
+            *s = p;
+            *dp = p * (*dp - delta) * scale;
+        }
+    }
+}
+
+multiversion! {
+    /// [`probabilities`] of s after the soft cap: cap·tanh(s / cap), whose derivative is 1 − tanh².
+    fn capped_probabilities(s: &mut [f32], dp: &mut [f32], lse: f32, delta: f32, scale: f32, cap: f32) {
+        let inverse = 1.0 / cap;
+        for (s, dp) in s.iter_mut().zip(dp) {
+            let t = tanh::<FMA>(*s * inverse);
+            let p = exp::<FMA>(cap * t - lse);
+            *s = p;
+            *dp = p * (*dp - delta) * scale * (1.0 - t * t);
+        }
+    }
+}
+
+const _: () = assert!(BLOCK.is_multiple_of(NR), "a block's last panel would be filled up");

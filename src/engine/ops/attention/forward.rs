@@ -1,0 +1,160 @@
+//! The forward of attention over blocks of queries.
+
+use rayon::prelude::*;
+
+use super::product::{Left, Panels, Store, pack, packed_len, product};
+use super::{Block, Segment, Shape, Shared, decode, offsets, score_stride};
+use crate::engine::ops::math::{exp_sum_body, max_body, tanh};
+use crate::engine::ops::scratch;
+use crate::engine::ops::simd::multiversion;
+use crate::engine::ops::{Mat, MatMut};
+
+/// out ← attention; q and out are `[q_rows, heads · head_dim]`, k and v `[k_rows, kv_heads · head_dim]`.
+///
+/// `lse`, `[heads, q_rows]`, receives the log-sum-exp of the scores that [`super::backward`] needs. Rows of q that no
+/// segment names are left as they are.
+pub fn forward(q: Mat, k: Mat, v: Mat, shape: &Shape, segments: &[Segment], out: MatMut, lse: Option<&mut [f32]>) {
+    shape.check((q.rows, q.cols), (k.rows, k.cols), (v.rows, v.cols), segments);
+    assert_eq!((out.rows, out.cols), (q.rows, q.cols), "attention: shape of the output");
+    assert!(lse.as_ref().is_none_or(|l| l.len() == shape.heads * q.rows), "attention: length of lse");
+    let lse = lse.map(|l| Shared(l.as_mut_ptr()));
+    let call = Call { q, k, v, shape, segments, out: Shared(out.data.as_mut_ptr()), out_stride: out.stride, lse };
+
+    // Few queries against many keys, as when generating: packing the keys would cost more than reading them.
+    let (few, many): (Vec<usize>, Vec<usize>) =
+        (0..segments.len()).filter(|s| !segments[*s].q.is_empty()).partition(|s| segments[*s].q.len() < decode::MANY);
+    if !few.is_empty() {
+        decode::forward(&call, &few);
+    }
+    if !many.is_empty() {
+        call.blocks(&many);
+    }
+}
+
+/// Bytes of scratch that [`forward`] takes for these segments on `threads` threads.
+pub fn forward_bytes(shape: &Shape, segments: &[Segment], threads: usize) -> usize {
+    let (_, packed) = offsets(segments, |s| 2 * packed_keys(shape, s));
+    let block = segments.iter().map(|s| super::BLOCK.min(s.q.len()) * score_stride(s.k.len())).max().unwrap_or(0);
+    (packed + threads * block) * size_of::<f32>()
+}
+
+/// Floats of a segment's keys in panels; its values take no more.
+pub(super) fn packed_keys(shape: &Shape, s: &Segment) -> usize {
+    let keys = packed_len(shape.head_dim, s.k.len());
+    let values = packed_len(s.k.len(), shape.head_dim);
+    shape.kv_heads * keys.max(values)
+}
+
+/// The arguments of a forward.
+pub(super) struct Call<'a> {
+    pub q: Mat<'a>,
+    pub k: Mat<'a>,
+    pub v: Mat<'a>,
+    pub shape: &'a Shape,
+    pub segments: &'a [Segment],
+    pub out: Shared,
+    pub out_stride: usize,
+    pub lse: Option<Shared>,
+}
+
+impl Call<'_> {
+    fn blocks(&self, segments: &[usize]) {
+        let (shape, d) = (self.shape, self.shape.head_dim);
+        let (starts, half) = offsets(self.segments, |s| packed_keys(shape, s));
+        scratch::with(2 * half, |packed| {
+            let (keys, values) = packed.split_at_mut(half);
+            let pairs = segments.iter().flat_map(|s| (0..shape.kv_heads).map(move |h| (*s, h)));
+            let pairs: Vec<(usize, usize)> = pairs.collect();
+            let (shared_keys, shared_values) = (Shared(keys.as_mut_ptr()), Shared(values.as_mut_ptr()));
+            let place = |s: usize, h: usize| {
+                let size = packed_keys(shape, &self.segments[s]) / shape.kv_heads;
+                (starts[s] + h * size, size)
+            };
+            pairs.par_iter().with_max_len(1).for_each(|(s, h)| {
+                let (at, size) = place(*s, *h);
+                let rows = &self.segments[*s].k;
+                // SAFETY: each (segment, head) has its own `size` floats from `at`, inside the buffers.
+                let (keys, values) = unsafe {
+                    let keys = std::slice::from_raw_parts_mut(shared_keys.at(at), size);
+                    (keys, std::slice::from_raw_parts_mut(shared_values.at(at), size))
+                };
+                pack(&self.k.data[rows.start * self.k.stride + h * d..], 1, self.k.stride, d, rows.len(), keys);
+                pack(&self.v.data[rows.start * self.v.stride + h * d..], self.v.stride, 1, rows.len(), d, values);
+            });
+            let (keys, values) = (&*keys, &*values);
+
+            // The longest blocks first, so that no thread is left with a long one at the end.
+            let mut tasks: Vec<(usize, usize, usize)> = Vec::new();
+            for s in segments {
+                let blocks = Block::count(&self.segments[*s]);
+                tasks.extend((0..blocks).flat_map(|b| (0..shape.heads).map(move |h| (*s, h, b))));
+            }
+            tasks.sort_by_key(|(s, _, b)| std::cmp::Reverse(Block::new(shape, &self.segments[*s], *b).keys.len()));
+            // As much on every thread, whichever blocks it gets: then no later call allocates.
+            let scores = segments.iter().map(|s| {
+                let s = &self.segments[*s];
+                super::BLOCK.min(s.q.len()) * score_stride(s.k.len())
+            });
+            let scores = scores.max().unwrap_or(0);
+            tasks.par_iter().with_max_len(1).for_each(|(s, h, b)| {
+                let (at, size) = place(*s, h / shape.group());
+                let panels = (&keys[at..at + size], &values[at..at + size]);
+                scratch::with(scores, |scores| self.block(*s, *h, *b, panels, scores));
+            });
+        });
+    }
+
+    /// The output of one block of queries of one head.
+    fn block(&self, s: usize, head: usize, index: usize, (keys, values): (&[f32], &[f32]), scores: &mut [f32]) {
+        let (shape, segment, d) = (self.shape, &self.segments[s], self.shape.head_dim);
+        let block = Block::new(shape, segment, index);
+        let (rows, span, stride) = (block.queries.len(), block.keys.len(), block.stride());
+        let scores = &mut scores[..block.scores()];
+        let first = segment.q.start + block.queries.start;
+
+        let q = Left { data: &self.q.data[first * self.q.stride + head * d..], row: self.q.stride, column: 1 };
+        let panels = &keys[packed_len(d, block.keys.start)..];
+        let panels = Panels { data: panels, depth: d, first: 0 };
+        // SAFETY: `scores` has `rows` rows of `stride` floats, and nobody else has them.
+        unsafe { product((rows, span, d), shape.scale, q, panels, Store::Write, scores.as_mut_ptr(), stride) };
+
+        let mut inverse = [0f32; super::BLOCK];
+        for (r, row) in scores.chunks_exact_mut(stride).enumerate() {
+            let seen = block.visible(shape, r);
+            let (max, sum) = softmax_row(&mut row[seen.clone()], shape.softcap.unwrap_or(0.0));
+            row[..seen.start].fill(0.0);
+            row[seen.end..].fill(0.0);
+            inverse[r] = 1.0 / sum;
+            if let Some(lse) = self.lse {
+                // SAFETY: this block alone has these queries of this head, and `lse` is [heads, q_rows].
+                unsafe { *lse.at(head * self.q.rows + first + r) = max + sum.ln() };
+            }
+        }
+
+        let p = Left { data: scores, row: stride, column: 1 };
+        let panels = Panels { data: values, depth: segment.k.len(), first: block.keys.start };
+        // SAFETY: this block alone writes these rows of these columns, which lie inside the output.
+        unsafe {
+            let out = self.out.at(first * self.out_stride + head * d);
+            product((rows, d, span), 1.0, p, panels, Store::Write, out, self.out_stride);
+            for (r, factor) in inverse[..rows].iter().enumerate() {
+                let row = std::slice::from_raw_parts_mut(out.add(r * self.out_stride), d);
+                row.iter_mut().for_each(|o| *o *= factor);
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Scores to exp(score − max), after the soft cap when it is above 0; the maximum and the sum.
+    pub(super) fn softmax_row(scores: &mut [f32], softcap: f32) -> (f32, f32) {
+        if softcap > 0.0 {
+            let inverse = 1.0 / softcap;
+            for s in scores.iter_mut() {
+                *s = softcap * tanh::<FMA>(*s * inverse);
+            }
+        }
+        let max = max_body(scores);
+        (max, exp_sum_body::<FMA>(scores, max))
+    }
+}

@@ -1,0 +1,160 @@
+//! Causal attention over packed sequences, with grouped keys and values, sliding windows and soft caps.
+//!
+//! For query i and the keys j that it sees: sᵢⱼ = scale·qᵢ·kⱼ, through cap·tanh(s / cap) when there is a soft cap,
+//! pᵢⱼ = exp(sᵢⱼ − lseᵢ), outᵢ = Σⱼ pᵢⱼ·vⱼ. The backward recomputes p from the kept log-sum-exp (Dao et al. 2022,
+//! FlashAttention, §3.1): with Dᵢ = doutᵢ·outᵢ,
+//! dv = pᵀ·dout, ds = p ∘ (dout·vᵀ − D)·scale·(1 − tanh²), dq = ds·k, dk = dsᵀ·q.
+//!
+//! Work is cut into blocks of 64 queries of one head and the keys that they see; the scores of one block are all that
+//! is ever held. Keys and values are packed once for all heads that share them.
+
+mod backward;
+mod decode;
+mod forward;
+mod product;
+
+use std::ops::Range;
+
+pub use backward::{backward, backward_bytes, backward_separate};
+pub use forward::{forward, forward_bytes};
+
+/// Queries of a block.
+const BLOCK: usize = 64;
+
+/// What attention is made of, the same for every token of a layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads, a divisor of `heads`: head h reads key head `h / (heads / kv_heads)`.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Factor on q·k.
+    pub scale: f32,
+    /// Soft cap on the scores (Gemma 2).
+    pub softcap: Option<f32>,
+    /// A query sees itself and the `window − 1` keys before it; `None` sees all before it.
+    pub window: Option<usize>,
+}
+
+/// One sample: which rows of q and which rows of k and v belong to it.
+///
+/// The queries are the last `q.len()` positions of the keys, so `q.len() <= k.len()`: with fewer queries than keys, the
+/// keys before them come from a cache, or nobody needs those queries' output. Segments may share keys (several runs of
+/// queries of one sample); such segments must follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Rows of q and of the output.
+    pub q: Range<usize>,
+    /// Rows of k and v.
+    pub k: Range<usize>,
+}
+
+impl Segment {
+    /// A sample whose queries and keys are the same rows, as in training.
+    pub fn of(rows: Range<usize>) -> Self {
+        Self { q: rows.clone(), k: rows }
+    }
+}
+
+impl Shape {
+    /// Query heads that share a key head.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// Keys that the query at position `p` of a segment sees.
+    fn visible(&self, p: usize) -> Range<usize> {
+        let end = p + 1;
+        self.window.map_or(0, |w| end.saturating_sub(w))..end
+    }
+
+    fn check(&self, q: (usize, usize), k: (usize, usize), v: (usize, usize), segments: &[Segment]) {
+        assert!(self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads), "attention: head counts");
+        assert!(self.window != Some(0), "attention: a window of no keys");
+        assert_eq!(q.1, self.heads * self.head_dim, "attention: columns of q");
+        assert_eq!(k.1, self.kv_heads * self.head_dim, "attention: columns of k");
+        assert_eq!(v, k, "attention: v has the shape of k");
+        for s in segments {
+            assert!(s.q.end <= q.0 && s.k.end <= k.0 && s.q.len() <= s.k.len(), "attention: segment {s:?}");
+        }
+    }
+}
+
+/// A block of queries of a segment, with the keys that any of them sees.
+struct Block {
+    /// Rows within the segment's queries.
+    queries: Range<usize>,
+    /// Positions of the segment; starts at a panel's border.
+    keys: Range<usize>,
+    /// Position of the first query.
+    position: usize,
+}
+
+impl Block {
+    fn new(shape: &Shape, segment: &Segment, index: usize) -> Self {
+        let queries = index * BLOCK..((index + 1) * BLOCK).min(segment.q.len());
+        let position = segment.k.len() - segment.q.len() + queries.start;
+        let first = shape.visible(position).start / product::NR * product::NR;
+        Self { keys: first..position + queries.len(), position, queries }
+    }
+
+    fn count(segment: &Segment) -> usize {
+        segment.q.len().div_ceil(BLOCK)
+    }
+
+    /// Columns of the score buffer: whole panels, plus a line so that rows do not fall on the same cache sets.
+    fn stride(&self) -> usize {
+        score_stride(self.keys.len())
+    }
+
+    /// Floats of a buffer of scores.
+    fn scores(&self) -> usize {
+        self.queries.len() * self.stride()
+    }
+
+    /// Columns of the score buffer that row `r` of the block sees.
+    fn visible(&self, shape: &Shape, r: usize) -> Range<usize> {
+        let seen = shape.visible(self.position + r);
+        seen.start - self.keys.start..seen.end - self.keys.start
+    }
+}
+
+fn score_stride(keys: usize) -> usize {
+    keys.next_multiple_of(product::NR) + 16
+}
+
+/// Where each segment's packed keys (or values) begin in a shared buffer, and the total; one entry a segment.
+fn offsets(segments: &[Segment], floats: impl Fn(&Segment) -> usize) -> (Vec<usize>, usize) {
+    let mut total = 0;
+    let mut starts = Vec::with_capacity(segments.len());
+    for s in segments {
+        starts.push(total);
+        total += floats(s);
+    }
+    (starts, total)
+}
+
+/// A buffer that tasks write at places of their own.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: every user of a `Shared` writes rows and columns that no other task touches; each use says which.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// The address of element `at`. A method, so that closures capture the wrapper and not the bare pointer.
+    ///
+    /// # Safety
+    /// `at` must lie inside the buffer.
+    unsafe fn at(self, at: usize) -> *mut f32 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add(at) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! The head and the cross-entropy together, over chunks of rows, so that the full logits never exist.
+//!
+//! For one row: logits z = h·Wᵀ (through cap·tanh(z / cap) when there is a final soft cap), nll = logsumexp(z) − z[target].
+//! The gradient: dz = (softmax(z) − onehot(target))·scale, times 1 − tanh² for the cap, dh = dz·W. The head is frozen.
+
+use super::math::{exp, exp_sum_body, max_body, sum_lanes, tanh};
+use super::rows::for_each_row;
+use super::simd::multiversion;
+use super::{Compute, Mat, MatMut, linear, scratch};
+use crate::engine::quant::FrozenMatrix;
+
+/// Bytes of logits that exist at a time: enough rows for an efficient product, few enough not to matter in a plan.
+const CHUNK_BYTES: usize = 32 << 20;
+
+/// Rows of a chunk for a vocabulary of that size.
+fn chunk_rows(vocab: usize) -> usize {
+    let rows = CHUNK_BYTES / (vocab.max(1) * size_of::<f32>());
+    if rows >= 16 { rows / 16 * 16 } else { rows.max(1) }
+}
+
+/// Bytes of scratch that either function takes for a vocabulary of that size, whatever the number of rows.
+pub fn scratch_bytes(vocab: usize) -> usize {
+    chunk_rows(vocab) * vocab * size_of::<f32>()
+}
+
+/// The negative log-likelihood of each target, and the gradient of `scale · Σ nll` in the hidden states, written.
+///
+/// `hidden` is `[supervised, hidden]`, after the final norm; `head` is `[vocab, hidden]`.
+pub fn forward_backward(
+    hidden: Mat,
+    head: &FrozenMatrix,
+    targets: &[u32],
+    final_softcap: Option<f32>,
+    scale: f32,
+    dhidden: MatMut,
+    nll: &mut [f32],
+    compute: Compute,
+) {
+    assert_eq!((hidden.rows, hidden.cols), (dhidden.rows, dhidden.cols), "cross_entropy: shape of the gradient");
+    let (cols, stride) = (dhidden.cols, dhidden.stride);
+    let dhidden = dhidden.data;
+    let cap = final_softcap.unwrap_or(0.0);
+    chunks(hidden, head, targets, nll, compute, |first, mut logits, targets, nll| {
+        let rows = logits.rows;
+        let results = SharedNll(nll.as_mut_ptr());
+        for_each_row(logits.reborrow(), |r, z| {
+            let value = nll_gradient(z, targets[r] as usize, cap, scale);
+            // SAFETY: `nll` has a place for every row of the chunk, and each row is visited once.
+            unsafe { results.set(r, value) };
+        });
+        let dhidden = MatMut::strided(&mut dhidden[first * stride..], rows, cols, stride);
+        linear::backward(logits.as_ref(), head, dhidden, 0.0, compute);
+    });
+}
+
+/// The negative log-likelihood of each target, without a gradient.
+pub fn forward(
+    hidden: Mat,
+    head: &FrozenMatrix,
+    targets: &[u32],
+    final_softcap: Option<f32>,
+    nll: &mut [f32],
+    compute: Compute,
+) {
+    let cap = final_softcap.unwrap_or(0.0);
+    chunks(hidden, head, targets, nll, compute, |_, logits, targets, nll| {
+        let results = SharedNll(nll.as_mut_ptr());
+        for_each_row(logits, |r, z| {
+            let value = nll_only(z, targets[r] as usize, cap);
+            // SAFETY: `nll` has a place for every row of the chunk, and each row is visited once.
+            unsafe { results.set(r, value) };
+        });
+    });
+}
+
+/// logits ← the head's output, through the soft cap: what generation samples from. `[rows, vocab]`.
+pub fn logits(hidden: Mat, head: &FrozenMatrix, final_softcap: Option<f32>, mut logits: MatMut, compute: Compute) {
+    linear::forward(hidden, head, logits.reborrow(), 0.0, compute);
+    if let Some(cap) = final_softcap {
+        for_each_row(logits, |_, z| softcap_row(z, cap));
+    }
+}
+
+/// Calls `f(first row, logits, targets, nll)` for each chunk of rows.
+fn chunks(
+    hidden: Mat,
+    head: &FrozenMatrix,
+    targets: &[u32],
+    nll: &mut [f32],
+    compute: Compute,
+    mut f: impl FnMut(usize, MatMut, &[u32], &mut [f32]),
+) {
+    let vocab = head.out_features;
+    assert_eq!((targets.len(), nll.len()), (hidden.rows, hidden.rows), "cross_entropy: one target a row");
+    assert!(targets.iter().all(|t| (*t as usize) < vocab), "cross_entropy: a target beyond the vocabulary of {vocab}");
+    let chunk = chunk_rows(vocab);
+    if hidden.rows == 0 {
+        return;
+    }
+    // The whole chunk, also for few rows: then no later call has to allocate.
+    scratch::with(chunk * vocab, |buffer| {
+        for first in (0..hidden.rows).step_by(chunk) {
+            let rows = chunk.min(hidden.rows - first);
+            let range = first..first + rows;
+            let mut logits = MatMut::new(buffer, rows, vocab);
+            linear::forward(hidden.rows_range(first, rows), head, logits.reborrow(), 0.0, compute);
+            f(first, logits, &targets[range.clone()], &mut nll[range]);
+        }
+    });
+}
+
+/// A place for the result of every row, written by whichever thread has the row.
+struct SharedNll(*mut f32);
+
+// SAFETY: every row is written by one thread, once.
+unsafe impl Sync for SharedNll {}
+
+impl SharedNll {
+    /// # Safety
+    /// `row` must lie inside, and no other thread may write it.
+    unsafe fn set(&self, row: usize, value: f32) {
+        // SAFETY: the caller's promise.
+        unsafe { *self.0.add(row) = value }
+    }
+}
+
+/// Elements whose exponentials are summed in `f32` before the sum goes on in `f64`.
+const SUM_BLOCK: usize = 2048;
+
+/// log Σ exp as (max, Σ exp(z − max)); z becomes exp(z − max).
+#[inline(always)]
+fn exponentials<const FMA: bool>(z: &mut [f32]) -> (f32, f64) {
+    let max = max_body(z);
+    let sum = z.chunks_mut(SUM_BLOCK).map(|z| f64::from(exp_sum_body::<FMA>(z, max))).sum();
+    (max, sum)
+}
+
+/// [`exponentials`] that leaves z as it is.
+#[inline(always)]
+fn sum_of_exponentials<const FMA: bool>(z: &[f32]) -> (f32, f64) {
+    let max = max_body(z);
+    let block = |z: &[f32]| {
+        let mut lanes = [0f32; 32];
+        let (chunks, rest) = z.as_chunks::<32>();
+        for c in chunks {
+            for i in 0..32 {
+                lanes[i] += exp::<FMA>(c[i] - max);
+            }
+        }
+        for (lane, z) in lanes.iter_mut().zip(rest) {
+            *lane += exp::<FMA>(*z - max);
+        }
+        f64::from(sum_lanes(lanes))
+    };
+    (max, z.chunks(SUM_BLOCK).map(block).sum())
+}
+
+#[inline(always)]
+fn cap_body<const FMA: bool>(z: &mut [f32], cap: f32) {
+    let inverse = 1.0 / cap;
+    for z in z {
+        *z = cap * tanh::<FMA>(*z * inverse);
+    }
+}
+
+#[inline(always)]
+fn likelihood(max: f32, sum: f64, target: f32) -> f32 {
+    (f64::from(max) + sum.ln() - f64::from(target)) as f32
+}
+
+multiversion! {
+    fn softcap_row(z: &mut [f32], cap: f32) {
+        cap_body::<FMA>(z, cap);
+    }
+}
+
+multiversion! {
+    fn nll_only(z: &mut [f32], target: usize, cap: f32) -> f32 {
+        if cap > 0.0 {
+            cap_body::<FMA>(z, cap);
+        }
+        let (max, sum) = sum_of_exponentials::<FMA>(z);
+        likelihood(max, sum, z[target])
+    }
+}
+
+multiversion! {
+    /// The row's nll; z becomes the gradient in the logits, before the cap.
+    fn nll_gradient(z: &mut [f32], target: usize, cap: f32, scale: f32) -> f32 {
+        if cap > 0.0 {
+            cap_body::<FMA>(z, cap);
+            let (max, sum) = sum_of_exponentials::<FMA>(z);
+            let nll = likelihood(max, sum, z[target]);
+            let (factor, inverse) = ((f64::from(scale) / sum) as f32, 1.0 / cap);
+            let slope = |z: f32| 1.0 - (z * inverse) * (z * inverse);
+            let at_target = (exp::<FMA>(z[target] - max) * factor - scale) * slope(z[target]);
+            for z in z.iter_mut() {
+                *z = exp::<FMA>(*z - max) * factor * slope(*z);
+            }
+            z[target] = at_target;
+            nll
+        } else {
+            let at_target = z[target];
+            let (max, sum) = exponentials::<FMA>(z);
+            let factor = (f64::from(scale) / sum) as f32;
+            for z in z.iter_mut() {
+                *z *= factor;
+            }
+            z[target] -= scale;
+            likelihood(max, sum, at_target)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ops::testing::{assert_close, columns, gradient, normal, time, with_threads};
+
+    fn reference(hidden: &[f64], head: &[f32], vocab: usize, targets: &[u32], cap: Option<f32>) -> Vec<f64> {
+        let n = hidden.len() / targets.len();
+        let row = |(h, target): (&[f64], &u32)| {
+            let z: Vec<f64> = (0..vocab)
+                .map(|v| {
+                    let z: f64 = h.iter().zip(&head[v * n..]).map(|(h, w)| h * f64::from(*w)).sum();
+                    cap.map_or(z, |c| f64::from(c) * (z / f64::from(c)).tanh())
+                })
+                .collect();
+            let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            max + z.iter().map(|z| (z - max).exp()).sum::<f64>().ln() - z[*target as usize]
+        };
+        hidden.chunks(n).zip(targets).map(row).collect()
+    }
+
+    #[test]
+    fn against_f64_and_finite_differences() {
+        // (rows, hidden, vocabulary, columns of the buffer beyond them)
+        for (rows, n, vocab, extra) in [(3, 7, 11, 2), (5, 16, 100, 0), (1, 5, 3000, 1), (4, 3, 1, 0)] {
+            for cap in [None, Some(2.0)] {
+                let stride = n + extra;
+                let hidden = normal(rows as u64, rows * stride, 1.0);
+                let head = normal(vocab as u64, vocab * n, 1.0);
+                let targets: Vec<u32> = (0..rows).map(|r| (r * 7919 % vocab) as u32).collect();
+                let dense = columns(&hidden, rows, stride, 0, n);
+                let dense64: Vec<f64> = dense.iter().map(|x| f64::from(*x)).collect();
+                let frozen = FrozenMatrix::from_f32(head.clone(), vocab, n);
+                let h = Mat::strided(&hidden, rows, n, stride);
+                let name = format!("{rows} × {n} × {vocab}, cap {cap:?}");
+
+                let mut nll = vec![f32::NAN; rows];
+                let mut dhidden = vec![f32::NAN; rows * stride];
+                let d = MatMut::strided(&mut dhidden, rows, n, stride);
+                forward_backward(h, &frozen, &targets, cap, 0.3, d, &mut nll, Compute::F32);
+                let mut only = vec![f32::NAN; rows];
+                forward(h, &frozen, &targets, cap, &mut only, Compute::F32);
+                if vocab == 1 {
+                    assert!(nll.iter().chain(&only).all(|x| *x == 0.0), "one token is certain");
+                    continue;
+                }
+                let want = reference(&dense64, &head, vocab, &targets, cap);
+                assert_close(&name, &nll, &want, 3e-7);
+                assert_close(&name, &only, &want, 3e-7);
+                let want = gradient(&dense, |x| 0.3 * reference(x, &head, vocab, &targets, cap).iter().sum::<f64>());
+                assert_close(&format!("{name}: dhidden"), &columns(&dhidden, rows, stride, 0, n), &want, 2e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn several_chunks_are_one() {
+        // A vocabulary so large that a chunk has few rows: the rows of the second and third chunk as in a call of their own.
+        let (vocab, n) = (2_000_003, 2);
+        assert_eq!(chunk_rows(vocab), 4);
+        let rows = 9;
+        let (hidden, head) = (normal(1, rows * n, 1.0), FrozenMatrix::from_f32(normal(2, vocab * n, 1.0), vocab, n));
+        let targets: Vec<u32> = (0..rows).map(|r| (r * 200_003) as u32).collect();
+        let (mut nll, mut d) = (vec![0.0; rows], vec![0.0; rows * n]);
+        let hm = Mat::new(&hidden, rows, n);
+        forward_backward(hm, &head, &targets, None, 1.0, MatMut::new(&mut d, rows, n), &mut nll, Compute::F32);
+        for r in 0..rows {
+            let (mut one, mut done) = ([0.0], [0.0; 2]);
+            let (h, out) = (hm.rows_range(r, 1), MatMut::new(&mut done, 1, n));
+            forward_backward(h, &head, &targets[r..=r], None, 1.0, out, &mut one, Compute::F32);
+            assert!((one[0] - nll[r]).abs() <= 1e-6 * nll[r], "row {r}: {} against {}", nll[r], one[0]);
+            let want: Vec<f64> = done.iter().map(|x| f64::from(*x)).collect();
+            assert_close(&format!("row {r}"), &d[r * n..][..n], &want, 1e-6);
+        }
+    }
+
+    #[test]
+    fn large_logits_and_numbers_that_are_none() {
+        // exp(1000) is infinite in f32 and f64; the second row's target is the likely token.
+        let head = FrozenMatrix::from_f32(vec![1000.0, 0.0, -1000.0], 3, 1);
+        let hidden = [1.0, 1.0, f32::NAN];
+        let (mut nll, mut d) = ([0.0; 3], [0.0; 3]);
+        let d_out = MatMut::new(&mut d, 3, 1);
+        forward_backward(Mat::new(&hidden, 3, 1), &head, &[1, 0, 0], None, 1.0, d_out, &mut nll, Compute::F32);
+        assert_eq!(&nll[..2], &[1000.0, 0.0]);
+        assert_eq!(&d[..2], &[1000.0, 0.0]);
+        assert!(nll[2].is_nan());
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        let (rows, n, vocab) = (40, 24, 5000);
+        let (hidden, head) = (normal(1, rows * n, 1.0), FrozenMatrix::from_f32(normal(2, vocab * n, 1.0), vocab, n));
+        let targets: Vec<u32> = (0..rows).map(|r| (r * 97) as u32).collect();
+        let run = |threads| {
+            with_threads(threads, || {
+                let (mut nll, mut d) = (vec![0.0; rows], vec![0.0; rows * n]);
+                let (h, out) = (Mat::new(&hidden, rows, n), MatMut::new(&mut d, rows, n));
+                forward_backward(h, &head, &targets, None, 1.0, out, &mut nll, Compute::Bf16);
+                (nll.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), d.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+            })
+        };
+        assert_eq!(run(1), run(3));
+    }
+
+    #[test]
+    #[ignore = "a measurement"]
+    fn speed() {
+        let (rows, n, vocab) = (512, 576, 49152);
+        let hidden = normal(1, rows * n, 1.0);
+        let head = FrozenMatrix::from_f32(normal(2, vocab * n, 0.05), vocab, n);
+        let targets: Vec<u32> = (0..rows).map(|r| (r * 97) as u32).collect();
+        let (mut nll, mut d) = (vec![0.0; rows], vec![0.0; rows * n]);
+        let mut z = normal(3, rows * 128, 1.0).repeat(vocab / 128 / 4);
+        z.truncate(128 * vocab);
+        time("cross_entropy 128×49152 without the products", 20, || {
+            for_each_row(MatMut::new(&mut z, 128, vocab), |_, z| {
+                nll_gradient(z, 5, 0.0, 1.0);
+            });
+        });
+        for compute in [Compute::F32, Compute::Bf16] {
+            time(&format!("cross_entropy 512×576×49152 {compute:?}"), 5, || {
+                let (h, out) = (Mat::new(&hidden, rows, n), MatMut::new(&mut d, rows, n));
+                forward_backward(h, &head, &targets, None, 1.0, out, &mut nll, compute);
+            });
+        }
+    }
+}
