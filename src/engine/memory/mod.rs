@@ -1,3 +1,6 @@
-//! Memory: what the process holds.
+//! Memory: what a step will take, and what the process holds.
 
+mod plan;
 pub mod process;
+
+pub use plan::{Item, Plan};

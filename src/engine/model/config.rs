@@ -196,6 +196,16 @@ impl ModelConfig {
         }
     }
 
+    /// Where a linear's output begins in its buffer: q|k|v and gate|up lie side by side.
+    pub fn linear_column(&self, kind: LinearKind) -> usize {
+        match kind {
+            LinearKind::K => self.q_width(),
+            LinearKind::V => self.q_width() + self.kv_width(),
+            LinearKind::Up => self.intermediate,
+            _ => 0,
+        }
+    }
+
     /// The linears of a layer, in the order in which they are computed.
     pub fn linears(&self) -> &'static [LinearKind] {
         use LinearKind::*;

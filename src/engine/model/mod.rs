@@ -1,5 +1,17 @@
 //! The decoder: configuration, weights, forward and backward.
 
 mod config;
+mod decoder;
+mod layer;
+mod linear;
+mod load;
+mod pass;
+mod workspace;
 
 pub use config::{Activation, Family, LayerConfig, LinearKind, ModelConfig, RopeConfig, RopeScaling};
+pub use decoder::Model;
+pub use layer::DecoderLayer;
+pub use linear::Linear;
+pub use load::LoadOptions;
+pub use pass::Pass;
+pub use workspace::{Checkpointing, Layout, LoraScratch, Saved, Scratch, Workspace, WorkspaceSize};

@@ -2,8 +2,10 @@
 
 mod config;
 mod init;
+mod layer;
 mod state;
 
 pub use config::LoraConfig;
 pub(crate) use config::scale;
+pub use layer::LoraPass;
 pub use state::{Adapter, LoraModule};

@@ -1,0 +1,263 @@
+//! The whole decoder: embedding, layers, final norm, head and loss; and the backward down to the lowest adapter.
+
+use crate::engine::data::Batch;
+use crate::engine::model::layer::DecoderLayer;
+use crate::engine::model::{ModelConfig, Pass, Workspace};
+use crate::engine::ops::dropout::DropoutKey;
+use crate::engine::ops::{Compute, Mat, MatMut, cross_entropy, rms_norm};
+use crate::engine::peft::lora::Adapter;
+use crate::engine::quant::FrozenMatrix;
+use crate::engine::{Error, Result};
+
+/// A loaded, frozen decoder.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Its parameters.
+    pub config: ModelConfig,
+    /// Type of the products' inputs.
+    pub compute: Compute,
+    /// `[vocab, hidden]`.
+    pub embedding: FrozenMatrix,
+    /// The stack.
+    pub layers: Vec<DecoderLayer>,
+    /// `[hidden]`.
+    pub final_norm: Vec<f32>,
+    /// `[vocab, hidden]`; `None` when it is the embedding.
+    pub head: Option<FrozenMatrix>,
+}
+
+impl Model {
+    /// The matrix that turns hidden states into logits.
+    pub fn head(&self) -> &FrozenMatrix {
+        self.head.as_ref().unwrap_or(&self.embedding)
+    }
+
+    /// Number of frozen parameters (a tied head counts once, as PEFT counts).
+    pub fn parameters(&self) -> u64 {
+        let matrix = |m: &FrozenMatrix| (m.out_features * m.in_features) as u64;
+        let norm = |n: &Option<Vec<f32>>| n.as_ref().map_or(0, Vec::len) as u64;
+        let layer = |l: &DecoderLayer| {
+            l.linears.iter().map(|x| matrix(&x.weight) + norm(&x.bias)).sum::<u64>()
+                + (l.attention_norm.len() + l.mlp_norm.len()) as u64
+                + norm(&l.attention_post_norm)
+                + norm(&l.mlp_post_norm)
+                + norm(&l.q_norm)
+                + norm(&l.k_norm)
+        };
+        matrix(&self.embedding)
+            + self.head.as_ref().map_or(0, matrix)
+            + self.final_norm.len() as u64
+            + self.layers.iter().map(layer).sum::<u64>()
+    }
+
+    /// Bytes of all weights as they lie in memory.
+    pub fn bytes(&self) -> usize {
+        let floats = |n: &Option<Vec<f32>>| n.as_ref().map_or(0, |v| v.len() * 4);
+        let layer = |l: &DecoderLayer| {
+            l.linears.iter().map(|x| x.weight.bytes() + floats(&x.bias)).sum::<usize>()
+                + (l.attention_norm.len() + l.mlp_norm.len()) * 4
+                + floats(&l.attention_post_norm)
+                + floats(&l.mlp_post_norm)
+                + floats(&l.q_norm)
+                + floats(&l.k_norm)
+        };
+        self.embedding.bytes()
+            + self.head.as_ref().map_or(0, |h| h.bytes())
+            + self.final_norm.len() * 4
+            + self.layers.iter().map(layer).sum::<usize>()
+    }
+
+    /// Writes the embeddings of `tokens` to `out [tokens, hidden]`.
+    pub fn embed(&self, tokens: &[u32], out: &mut [f32]) {
+        let h = self.config.hidden;
+        for (row, &token) in out.chunks_exact_mut(h).zip(tokens) {
+            self.embedding.dequantize_row(token as usize, row);
+            if self.config.embed_scale != 1.0 {
+                row.iter_mut().for_each(|v| *v *= self.config.embed_scale);
+            }
+        }
+    }
+
+    /// Negative log-likelihood in nats of each of `batch.targets`, in their order.
+    pub fn nll(&self, batch: &Batch, adapter: Option<&Adapter>, ws: &mut Workspace) -> Result<Vec<f32>> {
+        self.check(batch, ws)?;
+        let last = self.forward(batch, adapter, None, ws);
+        let n = self.gather_head_rows(batch, last, ws);
+        let hidden = Mat::new(&ws.head.normed, n, self.config.hidden);
+        let nll = &mut ws.head.nll[..n];
+        cross_entropy::forward(hidden, self.head(), &ws.target_ids, self.config.final_softcap, nll, self.compute);
+        Ok(nll.to_vec())
+    }
+
+    /// One micro-batch of training: returns the sum over `batch.targets` of the negative log-likelihood in nats (not
+    /// scaled), and accumulates into `grads` the gradient of `scale` times that sum, in the layout of `adapter.params`.
+    pub fn loss_and_gradients(
+        &self,
+        batch: &Batch,
+        adapter: &Adapter,
+        scale: f32,
+        dropout: Option<DropoutKey>,
+        grads: &mut [f32],
+        ws: &mut Workspace,
+    ) -> Result<f64> {
+        self.check(batch, ws)?;
+        let m = &self.config;
+        let t = batch.tokens.len();
+        let Some(lowest) = adapter.modules.iter().map(|x| x.layer).min() else {
+            return Err(Error::Other("the adapter has no modules: nothing to train".into()));
+        };
+        let last = self.forward(batch, Some(adapter), dropout, ws);
+        let n = self.gather_head_rows(batch, last, ws);
+
+        // Loss, and its gradient back through the head and the final norm to the supervised rows.
+        let hidden = Mat::new(&ws.head.normed, n, m.hidden);
+        let d_head = MatMut::new(&mut ws.head.d_normed, n, m.hidden);
+        let nll = &mut ws.head.nll[..n];
+        cross_entropy::forward_backward(
+            hidden,
+            self.head(),
+            &ws.target_ids,
+            m.final_softcap,
+            scale,
+            d_head,
+            nll,
+            self.compute,
+        );
+        let loss: f64 = nll.iter().map(|&x| f64::from(x)).sum();
+        rms_norm::backward(
+            Mat::new(&ws.head.d_normed, n, m.hidden),
+            Mat::new(&ws.head.input, n, m.hidden),
+            &self.final_norm,
+            m.norm_eps,
+            MatMut::new(&mut ws.head.normed, n, m.hidden),
+            false,
+        );
+        let d = &mut ws.gradient[..t * m.hidden];
+        d.fill(0.0);
+        for (row, &(position, _)) in ws.head.normed.chunks_exact(m.hidden).zip(&batch.targets) {
+            d[position as usize * m.hidden..][..m.hidden].copy_from_slice(row);
+        }
+
+        // Down through the layers; those whose forward was not kept compute it again first.
+        let pass = Pass {
+            adapter: Some(adapter),
+            dropout,
+            compute: self.compute,
+            segments: &ws.segments,
+            positions: &ws.positions,
+            lora_h_at: &ws.layout.lora_h_at,
+            ropes: &ws.ropes,
+        };
+        for layer in self.layers[lowest..].iter().rev() {
+            let l = layer.index;
+            let slot = ws.slot(l);
+            let saved = &mut ws.saved[slot];
+            // The highest of the recomputed layers was the last to use the shared buffers: they still hold its forward.
+            if l + 1 < ws.layout.recomputed {
+                layer.forward(m, &ws.stream[l], None, saved, &mut ws.scratch, &mut ws.lora, &pass);
+            }
+            let d = &mut ws.gradient[..t * m.hidden];
+            layer.backward(m, d, &ws.stream[l], saved, &mut ws.scratch, &mut ws.lora, &pass, grads, l > lowest);
+        }
+        Ok(loss)
+    }
+
+    /// Logits of the rows in `positions`, `[positions, vocab]`.
+    pub fn logits(
+        &self,
+        batch: &Batch,
+        adapter: Option<&Adapter>,
+        positions: &[usize],
+        ws: &mut Workspace,
+    ) -> Result<Vec<f32>> {
+        self.check(batch, ws)?;
+        let m = &self.config;
+        let last = self.forward(batch, adapter, None, ws);
+        let rows: Vec<f32> =
+            positions.iter().flat_map(|&p| ws.stream[last][p * m.hidden..][..m.hidden].iter().copied()).collect();
+        Ok(self.head_logits(&rows))
+    }
+
+    /// Final norm, head and soft cap on rows of the residual stream `[rows, hidden]` → `[rows, vocab]`.
+    pub fn head_logits(&self, rows: &[f32]) -> Vec<f32> {
+        let m = &self.config;
+        let n = rows.len() / m.hidden;
+        let mut normed = vec![0.0; rows.len()];
+        let mut logits = vec![0.0; n * m.vocab];
+        let (x, y) = (Mat::new(rows, n, m.hidden), MatMut::new(&mut normed, n, m.hidden));
+        rms_norm::forward(x, &self.final_norm, m.norm_eps, y);
+        let hidden = Mat::new(&normed, n, m.hidden);
+        let y = MatMut::new(&mut logits, n, m.vocab);
+        cross_entropy::logits(hidden, self.head(), m.final_softcap, y, self.compute);
+        logits
+    }
+
+    /// Embedding and layers; returns the index in `ws.stream` of the last layer's output.
+    fn forward(
+        &self,
+        batch: &Batch,
+        adapter: Option<&Adapter>,
+        dropout: Option<DropoutKey>,
+        ws: &mut Workspace,
+    ) -> usize {
+        ws.lay_out(batch);
+        let t = batch.tokens.len();
+        self.embed(&batch.tokens, &mut ws.stream[0][..t * self.config.hidden]);
+        let pass = Pass {
+            adapter,
+            dropout,
+            compute: self.compute,
+            segments: &ws.segments,
+            positions: &ws.positions,
+            lora_h_at: &ws.layout.lora_h_at,
+            ropes: &ws.ropes,
+        };
+        let buffers = ws.stream.len();
+        for layer in &self.layers {
+            let (from, to) = (layer.index % buffers, (layer.index + 1) % buffers);
+            let slot = ws.slot(layer.index);
+            let [x, y] = ws.stream.get_disjoint_mut([from, to]).expect("two buffers of the stream");
+            let saved = &mut ws.saved[slot];
+            layer.forward(&self.config, x, Some(y), saved, &mut ws.scratch, &mut ws.lora, &pass);
+        }
+        self.layers.len() % buffers
+    }
+
+    /// Copies the supervised rows of the last output together and norms them; returns their number.
+    fn gather_head_rows(&self, batch: &Batch, last: usize, ws: &mut Workspace) -> usize {
+        let h = self.config.hidden;
+        let n = batch.targets.len();
+        ws.target_ids.clear();
+        for (row, &(position, target)) in ws.head.input.chunks_exact_mut(h).zip(&batch.targets) {
+            row.copy_from_slice(&ws.stream[last][position as usize * h..][..h]);
+            ws.target_ids.push(target);
+        }
+        let y = MatMut::new(&mut ws.head.normed, n, h);
+        rms_norm::forward(Mat::new(&ws.head.input, n, h), &self.final_norm, self.config.norm_eps, y);
+        n
+    }
+
+    /// That the batch fits the workspace and the model.
+    fn check(&self, batch: &Batch, ws: &Workspace) -> Result<()> {
+        let size = &ws.layout.size;
+        let longest = batch.segments.iter().map(|s| s.len()).max().unwrap_or(0);
+        if batch.tokens.len() > size.tokens || longest > size.longest || batch.targets.len() > size.supervised {
+            return Err(Error::Other(format!(
+                "a batch of {} tokens (longest sample {longest}, {} supervised) exceeds the planned {} (longest {}, {} \
+                 supervised)",
+                batch.tokens.len(),
+                batch.targets.len(),
+                size.tokens,
+                size.longest,
+                size.supervised
+            )));
+        }
+        match batch.tokens.iter().find(|t| **t as usize >= self.config.vocab) {
+            Some(t) => Err(Error::Other(format!(
+                "token id {t} is outside the model's vocabulary of {}: the tokenizer belongs to another model",
+                self.config.vocab
+            ))),
+            None => Ok(()),
+        }
+    }
+}

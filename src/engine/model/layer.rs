@@ -1,0 +1,410 @@
+//! One decoder layer, forward and backward written out by hand.
+//!
+//! ```text
+//! x ─ norm ─ q|k|v ─ (head norms) ─ rope ─ attention ─ o ─ (norm) ─ + x ─ norm ─ gate|up ─ act ─ down ─ (norm) ─ + ─ y
+//! ```
+//! The parts in brackets exist in some families only. `forward` leaves in [`Saved`] what `backward` needs; checkpointing
+//! is a choice of whose `Saved` survives until then.
+
+use crate::engine::model::linear::{Linear, LoraGradient};
+use crate::engine::model::{LayerConfig, LinearKind, LoraScratch, ModelConfig, Pass, Saved, Scratch};
+use crate::engine::ops::attention::{self, Shape};
+use crate::engine::ops::{Mat, MatMut, elementwise, rms_norm, rope, swiglu};
+
+/// The frozen weights of a layer.
+#[derive(Clone, Debug)]
+pub struct DecoderLayer {
+    /// Position in the stack.
+    pub index: usize,
+    /// Window and rotary embedding.
+    pub config: LayerConfig,
+    /// In the order of [`ModelConfig::linears`].
+    pub linears: Vec<Linear>,
+    /// Before attention, `[hidden]`.
+    pub attention_norm: Vec<f32>,
+    /// After attention, `[hidden]` (Gemma 2 and 3).
+    pub attention_post_norm: Option<Vec<f32>>,
+    /// Before the feed-forward, `[hidden]`.
+    pub mlp_norm: Vec<f32>,
+    /// After the feed-forward, `[hidden]` (Gemma 2 and 3).
+    pub mlp_post_norm: Option<Vec<f32>>,
+    /// On each head of q, `[head_dim]`.
+    pub q_norm: Option<Vec<f32>>,
+    /// On each head of k, `[head_dim]`.
+    pub k_norm: Option<Vec<f32>>,
+}
+
+impl DecoderLayer {
+    /// The attention's shape in this layer.
+    pub fn attention_shape(&self, m: &ModelConfig) -> Shape {
+        Shape {
+            heads: m.heads,
+            kv_heads: m.kv_heads,
+            head_dim: m.head_dim,
+            scale: m.attention_scale,
+            softcap: m.attention_softcap,
+            window: self.config.window,
+        }
+    }
+
+    /// `x [tokens, hidden]` → `y [tokens, hidden]`, leaving in `s` what the backward needs. Without `y` (the forward is
+    /// repeated for its backward) only `s` is filled, with the same bits.
+    pub fn forward(
+        &self,
+        m: &ModelConfig,
+        x: &[f32],
+        y: Option<&mut [f32]>,
+        s: &mut Saved,
+        scr: &mut Scratch,
+        ls: &mut LoraScratch,
+        pass: &Pass,
+    ) {
+        let t = pass.positions.len();
+        self.attend(m, x, s, scr, ls, pass);
+
+        // s.middle = x + o(attention)
+        match &self.attention_post_norm {
+            None => {
+                s.middle[..t * m.hidden].copy_from_slice(&x[..t * m.hidden]);
+                self.linear(LinearKind::O, m, Source::Attention, Target::Middle, s, scr, ls, pass);
+            }
+            Some(w) => {
+                self.linear(LinearKind::O, m, Source::Attention, Target::AttentionOut, s, scr, ls, pass);
+                let out = Mat::new(&s.attention_out, t, m.hidden);
+                rms_norm::forward(out, w, m.norm_eps, MatMut::new(&mut s.middle, t, m.hidden));
+                elementwise::add_in_place(MatMut::new(&mut s.middle, t, m.hidden), Mat::new(x, t, m.hidden));
+            }
+        }
+
+        let middle = Mat::new(&s.middle, t, m.hidden);
+        rms_norm::forward(middle, &self.mlp_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, m.hidden));
+        for kind in [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp] {
+            self.linear(kind, m, Source::Normed, Target::GateUp, s, scr, ls, pass);
+        }
+        let gate_up = Mat::new(&s.gate_up, t, 2 * m.intermediate);
+        swiglu::forward(gate_up, m.activation, MatMut::new(&mut scr.activated, t, m.intermediate));
+
+        // y = middle + down(activated)
+        let y = y.map(|y| &mut y[..t * m.hidden]);
+        match (&self.mlp_post_norm, y) {
+            (None, None) => {
+                if let Some(lora) = pass.lora(self.index, LinearKind::Down) {
+                    let x = Mat::new(&scr.activated, t, m.intermediate);
+                    lora.project(x, &mut s.lora_h[pass.lora_h(LinearKind::Down)], ls);
+                }
+            }
+            (None, Some(y)) => {
+                y.copy_from_slice(&s.middle[..t * m.hidden]);
+                self.linear(LinearKind::Down, m, Source::Activated, Target::Given(y), s, scr, ls, pass);
+            }
+            (Some(w), y) => {
+                self.linear(LinearKind::Down, m, Source::Activated, Target::MlpOut, s, scr, ls, pass);
+                let Some(y) = y else { return };
+                let out = Mat::new(&s.mlp_out, t, m.hidden);
+                rms_norm::forward(out, w, m.norm_eps, MatMut::new(y, t, m.hidden));
+                elementwise::add_in_place(MatMut::new(y, t, m.hidden), Mat::new(&s.middle, t, m.hidden));
+            }
+        }
+    }
+
+    /// Norm, q|k|v, rotary embedding and attention: fills `s.qkv`, `s.attention` and `s.lse`.
+    fn attend(&self, m: &ModelConfig, x: &[f32], s: &mut Saved, scr: &mut Scratch, ls: &mut LoraScratch, pass: &Pass) {
+        let t = pass.positions.len();
+        let (q, kv) = (m.q_width(), m.kv_width());
+        let x = Mat::new(x, t, m.hidden);
+        rms_norm::forward(x, &self.attention_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, m.hidden));
+        for kind in [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv] {
+            self.linear(kind, m, Source::Normed, Target::Qkv, s, scr, ls, pass);
+        }
+        self.rotate(m, s, scr, pass);
+        let qkv = Mat::new(if m.qk_norm { &scr.rotated } else { &s.qkv }, t, m.qkv_width());
+        attention::forward(
+            qkv.columns(0, q),
+            qkv.columns(q, kv),
+            qkv.columns(q + kv, kv),
+            &self.attention_shape(m),
+            pass.segments,
+            MatMut::new(&mut s.attention, t, q),
+            Some(&mut s.lse[..m.heads * t]),
+        );
+    }
+
+    /// Head norms and rotary embedding. Without head norms `s.qkv` is rotated where it is (its backward needs no
+    /// input); with them `s.qkv` keeps what the norms read and the rotated copy is in scratch.
+    fn rotate(&self, m: &ModelConfig, s: &mut Saved, scr: &mut Scratch, pass: &Pass) {
+        let t = pass.positions.len();
+        let width = m.qkv_width();
+        let buffer = if m.qk_norm {
+            scr.rotated[..t * width].copy_from_slice(&s.qkv[..t * width]);
+            self.head_norms(m, MatMut::new(&mut scr.rotated, t, width));
+            &mut scr.rotated
+        } else {
+            &mut s.qkv
+        };
+        if let Some(table) = self.config.rope.map(|r| &pass.ropes[r]) {
+            let qk = MatMut::new(buffer, t, width).columns(0, m.q_width() + m.kv_width());
+            rope::forward(qk, m.head_dim, pass.positions, table);
+        }
+    }
+
+    /// RMSNorm of each head of q and of k, in place.
+    pub(super) fn head_norms(&self, m: &ModelConfig, mut qkv: MatMut) {
+        if let (Some(qw), Some(kw)) = (&self.q_norm, &self.k_norm) {
+            rms_norm::forward_in_place(qkv.reborrow().columns(0, m.q_width()), qw, m.norm_eps);
+            rms_norm::forward_in_place(qkv.columns(m.q_width(), m.kv_width()), kw, m.norm_eps);
+        }
+    }
+
+    /// `d [tokens, hidden]` holds dy and leaves with dx, unless `need_dx` is false (nothing below is trained: then `d`
+    /// is spoiled). Accumulates the adapter's gradients into `grads`, the flat buffer of [`Adapter::params`]' layout.
+    ///
+    /// [`Adapter::params`]: crate::engine::peft::Adapter
+    pub fn backward(
+        &self,
+        m: &ModelConfig,
+        d: &mut [f32],
+        x: &[f32],
+        s: &mut Saved,
+        scr: &mut Scratch,
+        ls: &mut LoraScratch,
+        pass: &Pass,
+        grads: &mut [f32],
+        need_dx: bool,
+    ) {
+        self.backward_mlp(m, d, s, scr, ls, pass, grads);
+        self.backward_attention(m, d, x, s, scr, ls, pass, grads, need_dx);
+    }
+
+    fn backward_mlp(
+        &self,
+        m: &ModelConfig,
+        d: &mut [f32],
+        s: &mut Saved,
+        scr: &mut Scratch,
+        ls: &mut LoraScratch,
+        pass: &Pass,
+        grads: &mut [f32],
+    ) {
+        let t = pass.positions.len();
+        let (h, i) = (m.hidden, m.intermediate);
+        let gate_up = Mat::new(&s.gate_up, t, 2 * i);
+
+        // down
+        if pass.lora(self.index, LinearKind::Down).is_some() {
+            swiglu::forward(gate_up, m.activation, MatMut::new(&mut scr.activated, t, i));
+        }
+        let d_out: &[f32] = match &self.mlp_post_norm {
+            None => d,
+            Some(w) => {
+                let dx = MatMut::new(&mut scr.d_hidden, t, h);
+                rms_norm::backward(Mat::new(d, t, h), Mat::new(&s.mlp_out, t, h), w, m.norm_eps, dx, false);
+                &scr.d_hidden
+            }
+        };
+        self.linear_of(LinearKind::Down).backward(
+            Mat::new(d_out, t, h),
+            Mat::new(&scr.activated, t, i),
+            Some((MatMut::new(&mut scr.d_activated, t, i), false)),
+            pass.compute,
+            gradient(LinearKind::Down, self.index, pass, &s.lora_h, grads),
+            ls,
+        );
+        let d_gate_up = MatMut::new(&mut scr.d_gate_up, t, 2 * i);
+        swiglu::backward(Mat::new(&scr.d_activated, t, i), gate_up, m.activation, d_gate_up);
+
+        // gate and up
+        let kinds = [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp];
+        let middle = Mat::new(&s.middle, t, h);
+        if kinds.iter().any(|&k| pass.lora(self.index, k).is_some()) {
+            rms_norm::forward(middle, &self.mlp_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, h));
+        }
+        let mut accumulate = false;
+        for linear in kinds.iter().filter_map(|&k| self.find(k)) {
+            let dy = Mat::new(&scr.d_gate_up, t, 2 * i).columns(m.linear_column(linear.kind), linear.weight.out_features);
+            linear.backward(
+                dy,
+                Mat::new(&scr.normed, t, h),
+                Some((MatMut::new(&mut scr.d_normed, t, h), accumulate)),
+                pass.compute,
+                gradient(linear.kind, self.index, pass, &s.lora_h, grads),
+                ls,
+            );
+            accumulate = true;
+        }
+        rms_norm::backward(
+            Mat::new(&scr.d_normed, t, h),
+            middle,
+            &self.mlp_norm,
+            m.norm_eps,
+            MatMut::new(d, t, h),
+            true,
+        );
+    }
+
+    fn backward_attention(
+        &self,
+        m: &ModelConfig,
+        d: &mut [f32],
+        x: &[f32],
+        s: &mut Saved,
+        scr: &mut Scratch,
+        ls: &mut LoraScratch,
+        pass: &Pass,
+        grads: &mut [f32],
+        need_dx: bool,
+    ) {
+        let t = pass.positions.len();
+        let (h, q, kv, width) = (m.hidden, m.q_width(), m.kv_width(), m.qkv_width());
+
+        // o
+        let d_out: &[f32] = match &self.attention_post_norm {
+            None => d,
+            Some(w) => {
+                let dx = MatMut::new(&mut scr.d_hidden, t, h);
+                rms_norm::backward(Mat::new(d, t, h), Mat::new(&s.attention_out, t, h), w, m.norm_eps, dx, false);
+                &scr.d_hidden
+            }
+        };
+        self.linear_of(LinearKind::O).backward(
+            Mat::new(d_out, t, h),
+            Mat::new(&s.attention, t, q),
+            Some((MatMut::new(&mut scr.d_attention, t, q), false)),
+            pass.compute,
+            gradient(LinearKind::O, self.index, pass, &s.lora_h, grads),
+            ls,
+        );
+
+        // attention, rotary embedding, head norms
+        if m.qk_norm {
+            self.rotate(m, s, scr, pass);
+        }
+        let rotated = Mat::new(if m.qk_norm { &scr.rotated } else { &s.qkv }, t, width);
+        attention::backward(
+            Mat::new(&scr.d_attention, t, q),
+            rotated.columns(0, q),
+            rotated.columns(q, kv),
+            rotated.columns(q + kv, kv),
+            Mat::new(&s.attention, t, q),
+            &s.lse[..m.heads * t],
+            &self.attention_shape(m),
+            pass.segments,
+            MatMut::new(&mut scr.d_qkv, t, width),
+        );
+        if let Some(table) = self.config.rope.map(|r| &pass.ropes[r]) {
+            let qk = MatMut::new(&mut scr.d_qkv, t, width).columns(0, q + kv);
+            rope::backward(qk, m.head_dim, pass.positions, table);
+        }
+        if let (Some(qw), Some(kw)) = (&self.q_norm, &self.k_norm) {
+            let raw = Mat::new(&s.qkv, t, width);
+            let mut d = MatMut::new(&mut scr.d_qkv, t, width);
+            rms_norm::backward_in_place(d.reborrow().columns(0, q), raw.columns(0, q), qw, m.norm_eps);
+            rms_norm::backward_in_place(d.columns(q, kv), raw.columns(q, kv), kw, m.norm_eps);
+        }
+
+        // q, k and v
+        let kinds = [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv];
+        let x = Mat::new(x, t, h);
+        if kinds.iter().any(|&k| pass.lora(self.index, k).is_some()) {
+            rms_norm::forward(x, &self.attention_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, h));
+        }
+        let mut accumulate = false;
+        for linear in kinds.iter().filter_map(|&k| self.find(k)) {
+            let dy = Mat::new(&scr.d_qkv, t, width).columns(m.linear_column(linear.kind), linear.weight.out_features);
+            let dx = need_dx.then(|| (MatMut::new(&mut scr.d_normed, t, h), accumulate));
+            linear.backward(
+                dy,
+                Mat::new(&scr.normed, t, h),
+                dx,
+                pass.compute,
+                gradient(linear.kind, self.index, pass, &s.lora_h, grads),
+                ls,
+            );
+            accumulate = true;
+        }
+        if need_dx {
+            let d_normed = Mat::new(&scr.d_normed, t, h);
+            rms_norm::backward(d_normed, x, &self.attention_norm, m.norm_eps, MatMut::new(d, t, h), true);
+        }
+    }
+
+    /// One linear of the forward, from a buffer to a buffer; nothing where the layer has no linear of that kind.
+    fn linear(
+        &self,
+        kind: LinearKind,
+        m: &ModelConfig,
+        from: Source,
+        to: Target,
+        s: &mut Saved,
+        scr: &mut Scratch,
+        ls: &mut LoraScratch,
+        pass: &Pass,
+    ) {
+        let Some(linear) = self.find(kind) else { return };
+        let t = pass.positions.len();
+        let (out, input) = (linear.weight.out_features, linear.weight.in_features);
+        let x = match from {
+            Source::Normed => &scr.normed,
+            Source::Attention => &s.attention,
+            Source::Activated => &scr.activated,
+        };
+        let (y, accumulate) = match to {
+            Target::Qkv => (MatMut::new(&mut s.qkv, t, m.qkv_width()), false),
+            Target::GateUp => (MatMut::new(&mut s.gate_up, t, 2 * m.intermediate), false),
+            Target::AttentionOut => (MatMut::new(&mut s.attention_out, t, m.hidden), false),
+            Target::MlpOut => (MatMut::new(&mut s.mlp_out, t, m.hidden), false),
+            Target::Middle => (MatMut::new(&mut s.middle, t, m.hidden), true),
+            Target::Given(y) => (MatMut::new(y, t, m.hidden), true),
+        };
+        let lora = pass.lora(self.index, kind).map(|l| (l, &mut s.lora_h[pass.lora_h(kind)]));
+        let y = y.columns(m.linear_column(kind), out);
+        linear.forward(Mat::new(x, t, input), y, accumulate, pass.compute, lora, ls);
+    }
+
+    /// The layer's linear of that kind.
+    pub fn find(&self, kind: LinearKind) -> Option<&Linear> {
+        self.linears.iter().find(|l| l.kind == kind)
+    }
+
+    /// A linear that every family has.
+    fn linear_of(&self, kind: LinearKind) -> &Linear {
+        self.find(kind).expect("loading gives every layer an o_proj and a down_proj")
+    }
+}
+
+/// Where a linear reads.
+enum Source {
+    Normed,
+    Attention,
+    Activated,
+}
+
+/// Where a linear writes, or for the two that end on the residual stream, adds.
+enum Target<'a> {
+    Qkv,
+    GateUp,
+    AttentionOut,
+    MlpOut,
+    Middle,
+    Given(&'a mut [f32]),
+}
+
+/// The adapter's side of a linear's backward, if it is adapted.
+fn gradient<'a>(
+    kind: LinearKind,
+    layer: usize,
+    pass: &Pass<'a>,
+    lora_h: &'a [f32],
+    grads: &'a mut [f32],
+) -> Option<LoraGradient<'a>> {
+    let h = &lora_h[pass.lora_h(kind)];
+    let pass = pass.lora(layer, kind)?;
+    let (a, b) = (pass.module.a_range(), pass.module.b_range());
+    let (da, db) = if a.start < b.start {
+        let (low, high) = grads.split_at_mut(b.start);
+        (&mut low[a], &mut high[..b.len()])
+    } else {
+        let (low, high) = grads.split_at_mut(a.start);
+        (&mut high[..a.len()], &mut low[b])
+    };
+    Some(LoraGradient { pass, h, da, db })
+}

@@ -1,0 +1,175 @@
+//! Loading a model one tensor at a time: read, quantize, drop. The peak is the packed model and one tensor.
+
+use crate::engine::config::Quantization;
+use crate::engine::formats::{DenseType, ModelSource, Stored};
+use crate::engine::model::layer::DecoderLayer;
+use crate::engine::model::linear::Linear;
+use crate::engine::model::{LinearKind, Model, ModelConfig};
+use crate::engine::ops::Compute;
+use crate::engine::quant::{FrozenMatrix, Nf4Matrix};
+use crate::engine::{Error, Result};
+
+/// What loading can choose.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Storage of the linears.
+    pub quantization: Quantization,
+    /// Quantize the NF4 block maxima too.
+    pub double_quant: bool,
+    /// Type of the products' inputs.
+    pub compute: Compute,
+}
+
+impl Model {
+    /// Reads every weight of `source`. `progress(done, total)` counts tensors; it returns false to cancel.
+    pub fn load(
+        source: &ModelSource,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Result<Model> {
+        let config = source.config.clone();
+        let mut loader = Loader { source, config: &config, options, progress, done: 0 };
+        let h = config.hidden;
+        let embedding = loader.matrix("model.embed_tokens.weight", config.vocab, h, Role::Embedding)?;
+        let head = match config.tied {
+            true => None,
+            false => Some(loader.matrix("lm_head.weight", config.vocab, h, Role::Embedding)?),
+        };
+        let layers = (0..config.layers.len()).map(|i| loader.layer(i)).collect::<Result<Vec<_>>>()?;
+        let final_norm = loader.norm("model.norm.weight", h)?;
+        drop(loader);
+        Ok(Model { compute: options.compute, embedding, layers, final_norm, head, config })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Embedding,
+    Linear,
+}
+
+struct Loader<'a> {
+    source: &'a ModelSource,
+    config: &'a ModelConfig,
+    options: &'a LoadOptions,
+    progress: &'a mut dyn FnMut(usize, usize) -> bool,
+    done: usize,
+}
+
+impl Loader<'_> {
+    fn layer(&mut self, index: usize) -> Result<DecoderLayer> {
+        let c = self.config;
+        let mut linears = Vec::new();
+        for &kind in c.linears() {
+            linears.push(self.linear(index, kind)?);
+        }
+        let name = |part: &str| format!("{}.{index}.{part}.weight", c.layer_prefix);
+        let h = c.hidden;
+        let attention_norm = self.norm(&name("input_layernorm"), h)?;
+        // With post norms, "post_attention_layernorm" is what its name says; without, it is the feed-forward's own.
+        let (attention_post_norm, mlp_norm, mlp_post_norm) = if c.post_norms {
+            (
+                Some(self.norm(&name("post_attention_layernorm"), h)?),
+                self.norm(&name("pre_feedforward_layernorm"), h)?,
+                Some(self.norm(&name("post_feedforward_layernorm"), h)?),
+            )
+        } else {
+            (None, self.norm(&name("post_attention_layernorm"), h)?, None)
+        };
+        let (q_norm, k_norm) = if c.qk_norm {
+            (
+                Some(self.norm(&name("self_attn.q_norm"), c.head_dim)?),
+                Some(self.norm(&name("self_attn.k_norm"), c.head_dim)?),
+            )
+        } else {
+            (None, None)
+        };
+        Ok(DecoderLayer {
+            index,
+            config: c.layers[index].clone(),
+            linears,
+            attention_norm,
+            attention_post_norm,
+            mlp_norm,
+            mlp_post_norm,
+            q_norm,
+            k_norm,
+        })
+    }
+
+    fn linear(&mut self, layer: usize, kind: LinearKind) -> Result<Linear> {
+        let path = self.config.linear_path(layer, kind);
+        let (out, input) = self.config.linear_shape(kind);
+        let weight = self.matrix(&format!("{path}.weight"), out, input, Role::Linear)?;
+        let bias = match self.config.has_bias(kind) {
+            true => Some(self.vector(&format!("{path}.bias"), out)?),
+            false => None,
+        };
+        Ok(Linear { kind, weight, bias })
+    }
+
+    fn matrix(&mut self, name: &str, out: usize, input: usize, role: Role) -> Result<FrozenMatrix> {
+        let stored = self.tensor(name)?;
+        // As in QLoRA, only the decoder's linears are quantized; an embedding that is in GGUF blocks may stay so.
+        let nf4 = self.options.quantization == Quantization::Nf4 && role == Role::Linear;
+        // bitsandbytes quantizes the weight in the compute type; a bf16 source loses nothing by staying bf16.
+        let bf16 = self.options.compute == Compute::Bf16 || matches!(stored, Stored::Dense { dtype: DenseType::Bf16, .. });
+        let double_quant = self.options.double_quant;
+        if bf16 {
+            let values = stored.to_bf16();
+            self.check_finite(name, values.iter().map(|v| v.to_f32()))?;
+            Ok(match nf4 {
+                true => Nf4Matrix::quantize(&values, out, input, double_quant).into(),
+                false => FrozenMatrix::from_bf16(values, out, input),
+            })
+        } else {
+            let values = stored.to_f32();
+            self.check_finite(name, values.iter().copied())?;
+            Ok(match nf4 {
+                true => Nf4Matrix::quantize(&values, out, input, double_quant).into(),
+                false => FrozenMatrix::from_f32(values, out, input),
+            })
+        }
+    }
+
+    /// A norm's weight; Gemma's are stored without the 1.
+    fn norm(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
+        let mut w = self.vector(name, len)?;
+        if self.config.norm_plus_one {
+            w.iter_mut().for_each(|v| *v += 1.0);
+        }
+        Ok(w)
+    }
+
+    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>> {
+        let values = self.tensor(name)?.to_f32();
+        if values.len() != len {
+            let message = format!("has {} values, the configuration says {len}", values.len());
+            return Err(Error::tensor(name, message, &self.source.path));
+        }
+        self.check_finite(name, values.iter().copied())?;
+        Ok(values)
+    }
+
+    fn tensor(&mut self, name: &str) -> Result<Stored> {
+        let total = 2 + self.config.layers.len() * (self.config.linears().len() + 2);
+        if !(self.progress)(self.done.min(total), total) {
+            return Err(Error::Other("loading was cancelled".into()));
+        }
+        self.done += 1;
+        self.source.tensor(name)?.ok_or_else(|| {
+            let message = "is not in the file: the download is incomplete or the configuration belongs to another model";
+            Error::tensor(name, message, &self.source.path)
+        })
+    }
+
+    fn check_finite(&self, name: &str, values: impl Iterator<Item = f32>) -> Result<()> {
+        for (at, value) in values.enumerate() {
+            if !value.is_finite() {
+                let message = format!("value {at} is {value}: the file is damaged");
+                return Err(Error::tensor(name, message, &self.source.path));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,326 @@
+//! The buffers of a pass, allocated once for the largest batch and used again by every step.
+
+use crate::engine::data::Batch;
+use crate::engine::model::{LinearKind, Model, ModelConfig};
+use crate::engine::ops::{attention::Segment, rope::RopeTable};
+use crate::engine::peft::lora::Adapter;
+
+/// Declares the buffers of a part of the workspace once, over `T`: as lengths (`T = usize`), from which the memory plan is
+/// made, and as the buffers themselves (`T = Vec<f32>`), which are allocated from those lengths.
+macro_rules! buffers {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default)]
+        pub struct $name<T = Vec<f32>> {
+            $($(#[$field_doc])* pub $field: T,)*
+        }
+
+        impl $name<usize> {
+            /// Allocates every buffer, zeroed.
+            pub fn allocate(&self) -> $name {
+                $name { $($field: vec![0.0; self.$field],)* }
+            }
+
+            /// Bytes of all buffers.
+            pub fn bytes(&self) -> usize {
+                4 * (0 $(+ self.$field)*)
+            }
+        }
+    };
+}
+
+buffers! {
+    /// What a layer's forward keeps for its backward. Lengths are for the workspace's capacity `T`.
+    Saved {
+        /// q|k|v, `[T, qkv_width]`: rotated, or as the head norms read them.
+        qkv,
+        /// Output of attention, `[T, heads·head_dim]`.
+        attention,
+        /// Log-sum-exp of the attention scores, `[heads, T]`.
+        lse,
+        /// Output of o before its norm, `[T, hidden]`; empty without post norms.
+        attention_out,
+        /// The residual stream between attention and feed-forward, `[T, hidden]`.
+        middle,
+        /// gate|up, `[T, 2·intermediate]`.
+        gate_up,
+        /// Output of down before its norm, `[T, hidden]`; empty without post norms.
+        mlp_out,
+        /// A·x of the adapted linears one after the other, `[T, r]` each, in the order of [`LinearKind`].
+        lora_h,
+    }
+}
+
+buffers! {
+    /// Live only while one layer is computed. Lengths are for the capacity `T`; those of gradients are 0 in inference.
+    Scratch {
+        /// Output of the norm before q|k|v or gate|up, `[T, hidden]`.
+        normed,
+        /// act(gate)·up, `[T, intermediate]`.
+        activated,
+        /// q|k|v after head norms and rotation, `[T, qkv_width]`; empty without head norms.
+        rotated,
+        /// Gradient of `normed`.
+        d_normed,
+        /// Gradient behind a post norm, `[T, hidden]`; empty without post norms.
+        d_hidden,
+        /// Gradient of `activated`.
+        d_activated,
+        /// Gradient of gate|up, `[T, 2·intermediate]`.
+        d_gate_up,
+        /// Gradient of the attention's output, `[T, heads·head_dim]`.
+        d_attention,
+        /// Gradient of q|k|v, `[T, qkv_width]`.
+        d_qkv,
+    }
+}
+
+buffers! {
+    /// Scratch of an adapted linear.
+    LoraScratch {
+        /// The input after dropout, `[T, in]`; empty without dropout.
+        dropped,
+        /// Gradient of the dropped input, `[T, in]`; empty without dropout.
+        d_dropped,
+        /// Gradient of A·x, `[T, r]`.
+        dh,
+        /// Gradient of Bᵀ, `[r, out]`.
+        db_t,
+    }
+}
+
+buffers! {
+    /// The supervised rows at the end of the decoder; `S` is their largest number in a batch.
+    Head {
+        /// Last layer's output at the supervised rows, `[S, hidden]`.
+        input,
+        /// After the final norm, `[S, hidden]`.
+        normed,
+        /// Gradient of `normed`, `[S, hidden]`.
+        d_normed,
+        /// Loss of each row, `[S]`.
+        nll,
+    }
+}
+
+/// How much of the forward is kept for the backward.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checkpointing {
+    /// Everything: nothing is computed twice.
+    None,
+    /// Each layer's input only: every layer is computed again before its backward.
+    PerLayer,
+    /// The last `n` layers keep everything, those below only their input.
+    KeepLast(usize),
+}
+
+/// What a workspace is made for.
+#[derive(Clone, Debug)]
+pub struct WorkspaceSize {
+    /// Tokens of the largest batch.
+    pub tokens: usize,
+    /// Tokens of the longest sample.
+    pub longest: usize,
+    /// Supervised tokens of the batch with the most.
+    pub supervised: usize,
+}
+
+impl WorkspaceSize {
+    /// Room for any batch of up to `tokens` tokens.
+    pub fn any(tokens: usize) -> Self {
+        Self { tokens, longest: tokens, supervised: tokens }
+    }
+
+    /// The largest of each over `batches`.
+    pub fn of<'a>(batches: impl IntoIterator<Item = &'a Batch>) -> Self {
+        let mut size = Self { tokens: 0, longest: 0, supervised: 0 };
+        for b in batches {
+            size.tokens = size.tokens.max(b.tokens.len());
+            size.longest = size.longest.max(b.segments.iter().map(|s| s.len()).max().unwrap_or(0));
+            size.supervised = size.supervised.max(b.targets.len());
+        }
+        size
+    }
+}
+
+/// The lengths of all buffers of a pass: what [`Workspace`] allocates and the memory plan adds up.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// What it is made for.
+    pub size: WorkspaceSize,
+    /// Buffers of the residual stream, each `[T, hidden]`: the layers' inputs and the last output, or, when nothing is
+    /// kept, two that alternate.
+    pub stream: usize,
+    /// The lowest so many layers keep their input only and share one [`Saved`].
+    pub recomputed: usize,
+    /// Number of [`Saved`].
+    pub saved_count: usize,
+    /// Each of them.
+    pub saved: Saved<usize>,
+    /// Shared by all layers.
+    pub scratch: Scratch<usize>,
+    /// Shared by all adapted linears.
+    pub lora: LoraScratch<usize>,
+    /// At the end of the decoder.
+    pub head: Head<usize>,
+    /// Gradient of the residual stream, `T·hidden`; 0 in inference.
+    pub gradient: usize,
+    /// `T·hidden`.
+    pub stream_len: usize,
+    /// Offset of each kind's part in [`Saved::lora_h`], and its rank, indexed by [`LinearKind`].
+    pub lora_h_at: Vec<(usize, usize)>,
+}
+
+impl Layout {
+    /// Lengths for training `adapter` with so much kept of the forward.
+    pub fn for_training(m: &ModelConfig, adapter: &Adapter, size: WorkspaceSize, keep: &Checkpointing) -> Layout {
+        let layers = m.layers.len();
+        let kept = match keep {
+            Checkpointing::None => layers,
+            Checkpointing::PerLayer => 0,
+            Checkpointing::KeepLast(n) => (*n).min(layers),
+        };
+        Self::new(m, Some(adapter), size, Some(kept))
+    }
+
+    /// Lengths for forward passes alone, with or without an adapter.
+    pub fn for_inference(m: &ModelConfig, adapter: Option<&Adapter>, size: WorkspaceSize) -> Layout {
+        Self::new(m, adapter, size, None)
+    }
+
+    /// `kept` layers keep their forward; `None` is inference.
+    fn new(m: &ModelConfig, adapter: Option<&Adapter>, size: WorkspaceSize, kept: Option<usize>) -> Layout {
+        let (t, s, layers) = (size.tokens, size.supervised, m.layers.len());
+        let recomputed = layers - kept.unwrap_or(0);
+        let post = if m.post_norms { t * m.hidden } else { 0 };
+        let rotated = if m.qk_norm { t * m.qkv_width() } else { 0 };
+        let backward = |n: usize| if kept.is_some() { n } else { 0 };
+
+        let modules = adapter.map_or(&[][..], |a| &a.modules);
+        let rank_of = |kind| modules.iter().filter(|x| x.kind == kind).map(|x| x.rank).max().unwrap_or(0);
+        let mut lora_h = 0;
+        let mut lora_h_at = Vec::new();
+        for kind in LinearKind::ALL {
+            lora_h_at.push((lora_h, rank_of(kind)));
+            lora_h += t * rank_of(kind);
+        }
+        let dropout = adapter.is_some_and(|a| a.config.dropout > 0.0);
+        let dropped = if dropout { t * modules.iter().map(|x| x.in_features).max().unwrap_or(0) } else { 0 };
+        let widest_b = modules.iter().map(|x| x.rank * x.out_features).max().unwrap_or(0);
+        let widest_rank = modules.iter().map(|x| x.rank).max().unwrap_or(0);
+        Layout {
+            stream: if kept.is_some() { layers + 1 } else { 2 },
+            recomputed,
+            saved_count: layers - recomputed + usize::from(recomputed > 0),
+            saved: Saved {
+                qkv: t * m.qkv_width(),
+                attention: t * m.q_width(),
+                lse: t * m.heads,
+                attention_out: post,
+                middle: t * m.hidden,
+                gate_up: t * 2 * m.intermediate,
+                mlp_out: post,
+                lora_h,
+            },
+            scratch: Scratch {
+                normed: t * m.hidden,
+                activated: t * m.intermediate,
+                rotated,
+                d_normed: backward(t * m.hidden),
+                d_hidden: backward(post),
+                d_activated: backward(t * m.intermediate),
+                d_gate_up: backward(t * 2 * m.intermediate),
+                d_attention: backward(t * m.q_width()),
+                d_qkv: backward(t * m.qkv_width()),
+            },
+            lora: LoraScratch {
+                dropped: backward(dropped),
+                d_dropped: backward(dropped),
+                dh: backward(t * widest_rank),
+                db_t: backward(widest_b),
+            },
+            head: Head { input: s * m.hidden, normed: s * m.hidden, d_normed: backward(s * m.hidden), nll: s },
+            gradient: backward(t * m.hidden),
+            stream_len: t * m.hidden,
+            lora_h_at,
+            size,
+        }
+    }
+
+    /// Bytes of everything that is kept from the forward to the backward.
+    pub fn activation_bytes(&self) -> usize {
+        4 * self.stream * self.stream_len + self.saved_count * self.saved.bytes()
+    }
+
+    /// Bytes of everything else.
+    pub fn scratch_bytes(&self) -> usize {
+        self.scratch.bytes() + self.lora.bytes() + self.head.bytes() + 4 * self.gradient
+    }
+}
+
+/// All buffers of a pass.
+pub struct Workspace {
+    pub(super) layout: Layout,
+    /// Inputs of the layers and output of the last.
+    pub(super) stream: Vec<Vec<f32>>,
+    /// One for each layer that keeps its forward, after the one that the recomputed layers share, if there are any.
+    pub(super) saved: Vec<Saved>,
+    pub(super) scratch: Scratch,
+    pub(super) lora: LoraScratch,
+    pub(super) head: Head,
+    pub(super) gradient: Vec<f32>,
+    pub(super) target_ids: Vec<u32>,
+    pub(super) positions: Vec<u32>,
+    pub(super) segments: Vec<Segment>,
+    pub(super) ropes: Vec<RopeTable>,
+}
+
+impl Workspace {
+    /// Allocates what the layout says.
+    pub fn new(m: &ModelConfig, layout: Layout) -> Self {
+        Workspace {
+            stream: (0..layout.stream).map(|_| vec![0.0; layout.stream_len]).collect(),
+            saved: (0..layout.saved_count).map(|_| layout.saved.allocate()).collect(),
+            scratch: layout.scratch.allocate(),
+            lora: layout.lora.allocate(),
+            head: layout.head.allocate(),
+            gradient: vec![0.0; layout.gradient],
+            target_ids: Vec::with_capacity(layout.size.supervised),
+            positions: Vec::with_capacity(layout.size.tokens),
+            segments: Vec::new(),
+            ropes: m.ropes.iter().map(|r| RopeTable::new(r, layout.size.longest)).collect(),
+            layout,
+        }
+    }
+
+    /// Buffers for training `adapter` on batches up to `size`.
+    pub fn for_training(model: &Model, adapter: &Adapter, size: WorkspaceSize, keep: &Checkpointing) -> Self {
+        Self::new(&model.config, Layout::for_training(&model.config, adapter, size, keep))
+    }
+
+    /// Buffers for forward passes alone, with or without an adapter.
+    pub fn for_inference(model: &Model, adapter: Option<&Adapter>, size: WorkspaceSize) -> Self {
+        Self::new(&model.config, Layout::for_inference(&model.config, adapter, size))
+    }
+
+    /// What was allocated.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Index of a layer's [`Saved`].
+    pub(super) fn slot(&self, layer: usize) -> usize {
+        let recomputed = self.layout.recomputed;
+        if layer < recomputed { 0 } else { layer - recomputed + usize::from(recomputed > 0) }
+    }
+
+    /// Positions and attention segments of a batch.
+    pub(super) fn lay_out(&mut self, batch: &Batch) {
+        self.positions.clear();
+        self.segments.clear();
+        for s in &batch.segments {
+            self.positions.extend(0..s.len() as u32);
+            self.segments.push(Segment { q: s.clone(), k: s.clone() });
+        }
+    }
+}
