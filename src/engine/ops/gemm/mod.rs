@@ -1,43 +1,45 @@
 //! Matrix products: `C = alpha·op(A)·op(B) + beta·C`.
 //!
 //! A sum over k always runs in the order of k, so results do not depend on the number of threads. With `beta == 0` what
-//! C held before is not read.
+//! C held before is not read. Working memory is kept by the threads, so a step allocates nothing after the first.
+//!
+//! ```
+//! use lora_studio::engine::ops::{Compute, Mat, MatMut, gemm};
+//! let (a, b, mut c) = ([1.0, 2.0], [3.0, 4.0, 5.0, 6.0], [0.0; 2]);
+//! gemm::nt(1.0, Mat::new(&a, 1, 2), Mat::new(&b, 2, 2), 0.0, MatMut::new(&mut c, 1, 2), Compute::F32);
+//! assert_eq!(c, [11.0, 17.0]);
+//! ```
 
-use rayon::prelude::*;
-
+use super::cpu::{Isa, Kernel};
 use super::{Compute, Mat, MatMut};
 
+mod driver;
+mod operand;
+pub(crate) mod scratch;
 pub mod serial;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+pub(crate) use driver::product;
+pub(crate) use operand::{Left, Right};
 
 /// `c[m,n] = alpha·a[m,k]·b[n,k]ᵀ + beta·c`. Threaded.
 pub fn nt(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, compute: Compute) {
-    assert_eq!((a.cols, b.rows), (b.cols, c.cols), "shapes");
-    by_rows(a.rows, c, |start, rows, c| serial::nt(alpha, a.rows_range(start, rows), b, beta, c, compute));
+    product(kernel(compute), alpha, Left::Rows(a), Right::Rows(b), beta, c, true);
 }
 
 /// `c[m,n] = alpha·a[m,k]·b[k,n] + beta·c`. Threaded.
 pub fn nn(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, compute: Compute) {
-    assert_eq!((a.cols, b.cols), (b.rows, c.cols), "shapes");
-    by_rows(a.rows, c, |start, rows, c| serial::nn(alpha, a.rows_range(start, rows), b, beta, c, compute));
+    product(kernel(compute), alpha, Left::Rows(a), Right::Columns(b), beta, c, true);
 }
 
 /// `c[m,n] = alpha·a[k,m]ᵀ·b[k,n] + beta·c`. Threaded.
 pub fn tn(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, compute: Compute) {
-    assert_eq!((a.rows, b.cols), (b.rows, c.cols), "shapes");
-    by_rows(a.cols, c, |start, rows, c| serial::tn(alpha, a.columns(start, rows), b, beta, c, compute));
+    product(kernel(compute), alpha, Left::Columns(a), Right::Columns(b), beta, c, true);
 }
 
-/// Calls `f(first row, rows, part of c)` for strips of c in parallel.
-fn by_rows(m: usize, c: MatMut, f: impl Fn(usize, usize, MatMut) + Sync) {
-    assert_eq!(m, c.rows, "rows");
-    const STRIP: usize = 16;
-    if m == 0 || c.cols == 0 {
-        return;
-    }
-    let (cols, stride) = (c.cols, c.stride);
-    let used = (m - 1) * stride + cols;
-    c.data[..used].par_chunks_mut(STRIP * stride).enumerate().for_each(|(i, part)| {
-        let rows = STRIP.min(m - i * STRIP);
-        f(i * STRIP, rows, MatMut::strided(part, rows, cols, stride));
-    });
+/// The loops for `compute` on this machine.
+pub(crate) fn kernel(compute: Compute) -> &'static Kernel {
+    Kernel::of(Isa::current(), compute)
 }
