@@ -1,1 +1,5 @@
-//! (module documentation follows with the code)
+//! Writing results in the forms that other programs use, and reading each back before saying that it is done.
+
+mod peft;
+
+pub use peft::{adapter_dir, peft};

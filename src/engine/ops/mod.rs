@@ -14,6 +14,7 @@ pub mod gemm;
 pub mod linear;
 pub mod mat;
 mod math;
+pub mod random;
 pub mod rms_norm;
 pub mod rope;
 mod rows;

@@ -34,9 +34,6 @@ const VERSION: u32 = 1;
 /// Where a run stands between two optimizer steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
-    /// Version of this file's meaning.
-    #[serde(default)]
-    version: u32,
     /// Optimizer steps made.
     pub step: usize,
     /// Optimizer steps of the whole run.
@@ -59,6 +56,14 @@ pub struct TrainerState {
     pub best_loss: Option<f32>,
     /// The step after which it was measured.
     pub best_step: Option<usize>,
+}
+
+/// `trainer_state.json`.
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    version: u32,
+    #[serde(flatten)]
+    state: TrainerState,
 }
 
 /// A checkpoint in memory.
@@ -103,8 +108,8 @@ pub fn save(
     let moments = [m, v].into_iter().zip(MOMENTS);
     let tensors: Vec<_> = moments.flat_map(|(x, prefix)| folder::tensors(adapter, model, prefix, x)).collect();
     safetensors::write(at(OPTIMIZER_FILE), &tensors, &folder::METADATA)?;
-    let state = TrainerState { version: VERSION, ..state.clone() };
-    let json = serde_json::to_string_pretty(&state).map_err(|e| Error::Other(e.to_string()))?;
+    let file = StateFile { version: VERSION, state: state.clone() };
+    let json = serde_json::to_string_pretty(&file).map_err(|e| Error::Other(e.to_string()))?;
     write_text(&at(STATE_FILE), &json)?;
     let mut hashes = String::new();
     for part in PARTS {
@@ -119,11 +124,10 @@ pub fn load(dir: &Path, model: &ModelConfig) -> Result<Checkpoint> {
     verify(dir)?;
     let path = dir.join(STATE_FILE);
     let text = fs::read_to_string(&path).map_err(Error::io("read the trainer's state", &path))?;
-    let state: TrainerState =
+    let StateFile { version, state } =
         serde_json::from_str(&text).map_err(|e| Error::file(format!("not a trainer's state: {e}"), &path))?;
-    if state.version != VERSION {
-        let message =
-            format!("written by another version of the program (state {}, expected {VERSION})", state.version);
+    if version != VERSION {
+        let message = format!("written by another version of the program (state {version}, expected {VERSION})");
         return Err(Error::file(message, &path));
     }
     let adapter = folder::read(dir, model)?;
@@ -148,8 +152,8 @@ pub fn latest(run: &Path, model: &ModelConfig) -> Result<Option<Latest>> {
     }
 }
 
-/// Checks every part against its hash.
-fn verify(dir: &Path) -> Result<()> {
+/// Checks every part of a checkpoint against its hash.
+pub fn verify(dir: &Path) -> Result<()> {
     let path = dir.join(HASHES_FILE);
     let hashes = fs::read_to_string(&path).map_err(Error::io("read the checkpoint's hashes", &path))?;
     for part in PARTS {
@@ -211,7 +215,6 @@ mod tests {
             last_loss: Some(1.0 / 3.0),
             best_loss: Some(f32::MIN_POSITIVE),
             best_step: None,
-            version: VERSION,
         };
         Checkpoint { m: odd(0.1), v: odd(0.01), adapter, state }
     }
