@@ -5,6 +5,7 @@
 //! Hugging Face names, and its tokenizer.
 
 mod atomic;
+pub mod builtin;
 mod check;
 mod hf;
 pub mod safetensors;

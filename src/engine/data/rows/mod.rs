@@ -26,5 +26,5 @@ pub struct Row {
 
 /// The bytes of a data set that ships with the program.
 fn builtin(name: &str) -> Result<&'static [u8]> {
-    Err(crate::engine::Error::Config(format!("there is no built-in data set named {name:?}")))
+    crate::engine::formats::builtin::dataset(name)
 }
