@@ -19,3 +19,12 @@ pub use source::{ModelFacts, ModelSource, Quantization, open};
 pub use staged::StagedFolder;
 pub use stored::{Bytes, DenseType, Stored};
 pub use tokenizer::TextTokenizer;
+
+/// Opens what a run file or a command line calls a model: `builtin:NAME`, a folder, or a `.gguf` file.
+pub fn open_named(name: &str) -> crate::engine::Result<ModelSource> {
+    if name.starts_with("builtin:") {
+        // The name stays what the user knows; the folder is where it was unpacked.
+        return Ok(ModelSource { name: name.to_string(), ..open(builtin::model(name)?)? });
+    }
+    open(crate::engine::config::expand_home(name))
+}

@@ -1,13 +1,87 @@
 //! Training: the loop, its schedule and events, and the folder that a run leaves, with its checkpoints.
+//!
+//! [`run`] is the whole of it: settings in, events out, steered by a [`Control`].
 
 pub mod checkpoint;
 mod control;
+mod evaluate;
 pub mod events;
 mod optimizer;
 pub mod run_dir;
 mod schedule;
+mod setup;
+mod trainer;
 
+use std::path::{Path, PathBuf};
+
+pub use checkpoint::TrainerState;
 pub use control::{Control, Stop};
+pub use evaluate::{RowLoss, evaluate, mean_loss};
 pub use events::Event;
 pub use optimizer::Optimizer;
+pub use run_dir::RunDir;
 pub use schedule::LrSchedule;
+
+use crate::engine::Result;
+use crate::engine::config::RunConfig;
+use setup::Setup;
+use trainer::Trainer;
+
+/// Trains as `config` says and writes a run folder; or continues the run in the folder `resume` from its newest
+/// complete checkpoint, with the settings that lie there.
+///
+/// Every event is on the disk before `on_event` sees it. The last one is [`Event::Finished`] or, with the error that is
+/// also returned, [`Event::Failed`]; a run that was stopped with [`Stop::Discard`] just ends.
+pub fn run(
+    config: &RunConfig,
+    resume: Option<&Path>,
+    control: &Control,
+    on_event: &mut dyn FnMut(Event),
+) -> Result<()> {
+    let result = match resume {
+        None => start(config, control, on_event),
+        Some(dir) => continue_run(dir, control, on_event),
+    };
+    if let Err(error) = &result {
+        on_event(Event::Failed { error: error.to_string() });
+    }
+    result
+}
+
+fn start(config: &RunConfig, control: &Control, on_event: &mut dyn FnMut(Event)) -> Result<()> {
+    config.validate()?;
+    let setup = Setup::new(config, control)?;
+    // Only now: a run that cannot begin leaves no folder behind.
+    let run_dir = RunDir::create(config, &inputs(config, &setup)?)?;
+    Trainer::new(config, control, on_event, setup, run_dir, None, TrainerState::default())?.train()
+}
+
+fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) -> Result<()> {
+    let (mut run_dir, config) = RunDir::resume(dir)?;
+    let mut setup = Setup::new(&config, control)?;
+    let mut state = TrainerState::default();
+    let mut moments = None;
+    if let Some(latest) = checkpoint::latest(run_dir.path(), &setup.model.config)? {
+        for (path, error) in &latest.damaged {
+            run_dir.log(&format!("passed over the damaged checkpoint {}: {error}", path.display()))?;
+        }
+        let newest = latest.checkpoint;
+        setup.adapter = newest.adapter;
+        setup.adapter.config.dropout = config.method.dropout as f32;
+        moments = Some((newest.m, newest.v));
+        state = newest.state;
+    }
+    run_dir.rewind(state.step)?;
+    Trainer::new(&config, control, on_event, setup, run_dir, moments, state)?.train()
+}
+
+/// The files that decide the run, for its record.
+fn inputs(config: &RunConfig, setup: &Setup) -> Result<Vec<PathBuf>> {
+    let mut inputs = vec![setup.source.path.clone()];
+    for file in [&config.data.train, &config.data.validation, &config.method.init_from] {
+        if !file.is_empty() && !file.starts_with("builtin:") {
+            inputs.push(crate::engine::config::expand_home(file));
+        }
+    }
+    Ok(inputs)
+}

@@ -1,0 +1,102 @@
+//! From a run file to everything that training needs: model, tokenizer, data, adapter, buffers.
+
+use super::Control;
+use super::trainer::largest_batch;
+use crate::engine::config::{self, RunConfig};
+use crate::engine::data::{self, Dataset};
+use crate::engine::formats::{self, ModelSource, TextTokenizer};
+use crate::engine::device;
+use crate::engine::memory::Plan;
+use crate::engine::model::{Checkpointing, Layout, LoadOptions, Model, WorkspaceSize};
+use crate::engine::peft::{self, Adapter, LoraConfig};
+use crate::engine::{Error, Result};
+
+/// What a run reads before its first step.
+pub(super) struct Setup {
+    pub source: ModelSource,
+    pub tokenizer: TextTokenizer,
+    pub data: Dataset,
+    pub model: Model,
+    pub adapter: Adapter,
+}
+
+impl Setup {
+    /// Opens and loads everything; the cheap things that can be wrong come before the slow ones.
+    pub fn new(config: &RunConfig, control: &Control) -> Result<Setup> {
+        let source = formats::open_named(&config.model.source)?;
+        let tokenizer = source.tokenizer()?;
+        let adapter = initial_adapter(config, &source)?;
+        let data = data::load(&config.data, &tokenizer, config.train.seed)?;
+        let options = LoadOptions {
+            quantization: config.model.quantization,
+            double_quant: config.model.double_quant,
+            compute: config.model.compute,
+        };
+        let model = Model::load(&source, &options, &mut |_, _| control.stopping() == super::Stop::No)?;
+        Ok(Setup { source, tokenizer, data, model, adapter })
+    }
+
+    /// The micro-batches of an epoch, as indices of training samples. The same for the same seed on every machine.
+    pub fn micro_batches(&self, config: &RunConfig, epoch: usize) -> Vec<Vec<usize>> {
+        data::plan_epoch(&self.data.train, config.train.batch_size, &config.data, config.train.seed, epoch)
+    }
+
+    /// The buffers for the largest batch of the run, with as much of the forward kept as `checkpointing` says.
+    pub fn layout(&self, config: &RunConfig) -> Result<Layout> {
+        let size = self.batch_size(config);
+        let m = &self.model.config;
+        let layout = |keep| Layout::for_training(m, &self.adapter, size.clone(), &keep);
+        Ok(match config.train.checkpointing {
+            config::Checkpointing::None => layout(Checkpointing::None),
+            config::Checkpointing::PerLayer => layout(Checkpointing::PerLayer),
+            config::Checkpointing::Auto => {
+                // The fastest that fits: every layer that can keep its forward saves computing it twice.
+                let free = device::cpu().available_bytes as f64 * 0.8;
+                let weights = self.model.bytes() as f64;
+                let fits = |n: &usize| {
+                    let plan = Plan::of_step(&self.model, &self.adapter, &layout(Checkpointing::KeepLast(*n)));
+                    plan.total() as f64 - weights <= free
+                };
+                let keep = (0..=m.layers.len()).rev().find(fits).unwrap_or(0);
+                layout(Checkpointing::KeepLast(keep))
+            }
+        })
+    }
+
+    /// The largest batch that training or validation will see.
+    fn batch_size(&self, config: &RunConfig) -> WorkspaceSize {
+        let (train, validation) = (&self.data.train, &self.data.validation);
+        let (mut tokens, mut supervised) = largest_batch(train, config.train.batch_size);
+        if config.data.packing {
+            // A bin holds at most max_seq_len tokens, and never more than there are.
+            let all: usize = train.iter().map(|s| s.tokens.len()).sum();
+            tokens = (config.train.batch_size * config.data.max_seq_len).min(all);
+            supervised = tokens;
+        }
+        let longest = train.iter().chain(validation).map(|s| s.tokens.len()).max().unwrap_or(0);
+        let (one, one_supervised) = largest_batch(validation, 1);
+        WorkspaceSize { tokens: tokens.max(one), longest, supervised: supervised.max(one_supervised) }
+    }
+}
+
+/// A fresh adapter, or the one to continue from. The latter's rank, alpha and targets are its own; dropout is the run's.
+fn initial_adapter(config: &RunConfig, source: &ModelSource) -> Result<Adapter> {
+    let method = &config.method;
+    if !method.init_from.is_empty() {
+        let mut adapter = peft::folder::read(&config::expand_home(&method.init_from), &source.config)?;
+        adapter.config.dropout = method.dropout as f32;
+        return Ok(adapter);
+    }
+    let targets = method.target_modules.resolve(source.config.linears())?;
+    if targets.is_empty() {
+        return Err(Error::Config("method.target_modules is empty: name at least one module, or \"all-linear\"".into()));
+    }
+    let lora = LoraConfig {
+        rank: method.rank,
+        alpha: method.alpha as f32,
+        dropout: method.dropout as f32,
+        rslora: method.use_rslora,
+        targets,
+    };
+    Adapter::new(&source.config, lora, config.train.seed)
+}

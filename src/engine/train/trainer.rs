@@ -1,0 +1,317 @@
+//! The training loop.
+
+use std::time::Instant;
+
+use super::evaluate::{evaluate, mean_loss};
+use super::setup::Setup;
+use super::checkpoint::{self, TrainerState};
+use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop};
+use crate::engine::config::RunConfig;
+use crate::engine::data::{Batch, Sample};
+use crate::engine::memory::{Plan, process};
+use crate::engine::model::Workspace;
+use crate::engine::ops::adamw::{self, AdamW};
+use crate::engine::ops::dropout::DropoutKey;
+use crate::engine::peft::folder::{self, ModelCard};
+use crate::engine::{Error, Result};
+
+/// Everything that a run holds while it trains.
+pub(super) struct Trainer<'a> {
+    config: &'a RunConfig,
+    control: &'a Control,
+    on_event: &'a mut dyn FnMut(Event),
+    setup: Setup,
+    run_dir: RunDir,
+    optimizer: Optimizer,
+    grads: Vec<f32>,
+    workspace: Workspace,
+    plan: Plan,
+    state: TrainerState,
+    schedule: LrSchedule,
+    card: ModelCard,
+    /// The base model's answers to the sample prompts: they never change.
+    base_answers: Vec<String>,
+    /// Losses of the newest steps, for the last event.
+    recent: Vec<f64>,
+}
+
+/// What one optimizer step found.
+struct StepResult {
+    loss: f64,
+    grad_norm: f64,
+    learning_rate: f64,
+    tokens: u64,
+    supervised: u64,
+    seconds: f64,
+}
+
+impl<'a> Trainer<'a> {
+    pub(super) fn new(
+        config: &'a RunConfig,
+        control: &'a Control,
+        on_event: &'a mut dyn FnMut(Event),
+        setup: Setup,
+        run_dir: RunDir,
+        moments: Option<(Vec<f32>, Vec<f32>)>,
+        mut state: TrainerState,
+    ) -> Result<Self> {
+        let parameters = setup.adapter.params.len();
+        let settings = AdamW { weight_decay: config.train.weight_decay, ..AdamW::default() };
+        let mut optimizer = Optimizer::new(settings, parameters);
+        if let Some((m, v)) = moments {
+            optimizer = Optimizer { m, v, steps: state.step as u64, ..optimizer };
+        }
+        let layout = setup.layout(config)?;
+        let plan = Plan::of_step(&setup.model, &setup.adapter, &layout);
+        let workspace = Workspace::new(&setup.model.config, layout);
+        let train = &config.train;
+        let per_epoch = setup.micro_batches(config, 0).len().div_ceil(train.grad_accumulation);
+        state.total_steps = train.total_steps(per_epoch);
+        state.seed = train.seed;
+        Ok(Trainer {
+            schedule: LrSchedule::new(train.schedule, state.total_steps, train.warmup_ratio),
+            card: model_card(config, &setup),
+            grads: vec![0.0; parameters],
+            config,
+            control,
+            on_event,
+            setup,
+            run_dir,
+            optimizer,
+            workspace,
+            plan,
+            state,
+            base_answers: Vec::new(),
+            recent: Vec::new(),
+        })
+    }
+
+    /// Trains to the end, or until it is told to stop.
+    pub(super) fn train(&mut self) -> Result<()> {
+        self.emit(Event::Started {
+            run_dir: self.run_dir.path().to_path_buf(),
+            trainable_parameters: self.setup.adapter.params.len() as u64,
+            total_parameters: self.setup.model.parameters() + self.setup.adapter.params.len() as u64,
+            plan_bytes: self.plan.total(),
+        })?;
+        if self.state.step == 0 {
+            self.evaluate()?;
+        }
+        while self.state.step < self.state.total_steps {
+            let epoch = self.setup.micro_batches(self.config, self.state.epoch);
+            let windows: Vec<_> = epoch.chunks(self.config.train.grad_accumulation).collect();
+            for window in windows.iter().skip(self.state.micro_cursor.div_ceil(self.config.train.grad_accumulation)) {
+                let Some(result) = self.step(window)? else {
+                    return match self.control.stopping() {
+                        Stop::Discard => Ok(()),
+                        _ => self.finish(),
+                    };
+                };
+                self.state.micro_cursor += window.len();
+                self.report(&result, epoch.len())?;
+                if self.state.step == self.state.total_steps {
+                    break;
+                }
+            }
+            if self.state.micro_cursor >= epoch.len() {
+                self.state.epoch += 1;
+                self.state.micro_cursor = 0;
+            }
+        }
+        self.finish()
+    }
+
+    /// One optimizer step over a window of micro-batches; `None` when the run is being stopped, and then nothing changed.
+    fn step(&mut self, window: &[Vec<usize>]) -> Result<Option<StepResult>> {
+        let started = Instant::now();
+        let batches: Vec<Batch> =
+            window.iter().map(|rows| Batch::of(rows.iter().map(|&i| &self.setup.data.train[i]))).collect();
+        let tokens: usize = batches.iter().map(|b| b.tokens.len()).sum();
+        let supervised: usize = batches.iter().map(|b| b.targets.len()).sum();
+
+        // The loss is the mean over the supervised tokens of the whole window, so that 1 × 16 is 16 × 1.
+        let scale = 1.0 / supervised.max(1) as f32;
+        self.grads.fill(0.0);
+        let mut loss = 0.0;
+        for (micro, batch) in batches.iter().enumerate() {
+            if self.control.wait_while_paused() != Stop::No {
+                return Ok(None);
+            }
+            let key = DropoutKey {
+                seed: self.config.train.seed,
+                step: self.state.step as u64,
+                micro: micro as u32,
+                layer: 0,
+                module: 0,
+            };
+            let Setup { model, adapter, .. } = &self.setup;
+            loss += model.loss_and_gradients(
+                batch,
+                adapter,
+                scale,
+                Some(key),
+                &mut self.grads,
+                &mut self.workspace,
+            )?;
+        }
+        let loss = loss / supervised.max(1) as f64;
+        let grad_norm = adamw::grad_norm(&self.grads);
+        self.check_finite(loss, grad_norm)?;
+
+        let train = &self.config.train;
+        let learning_rate = train.learning_rate * self.schedule.factor(self.state.step);
+        let params = &mut self.setup.adapter.params;
+        self.optimizer.step(params, &self.grads, grad_norm, train.max_grad_norm, learning_rate);
+        let seconds = started.elapsed().as_secs_f64();
+        self.state.step += 1;
+        self.state.tokens_seen += tokens as u64;
+        self.state.supervised_seen += supervised as u64;
+        self.state.seconds += seconds;
+        self.state.last_loss = Some(loss as f32);
+        let (tokens, supervised) = (tokens as u64, supervised as u64);
+        Ok(Some(StepResult { loss, grad_norm, learning_rate, tokens, supervised, seconds }))
+    }
+
+    /// The step's event, and what is due after it: validation, samples, a checkpoint.
+    fn report(&mut self, result: &StepResult, micro_batches: usize) -> Result<()> {
+        let step = self.state.step;
+        self.recent.push(result.loss);
+        if self.recent.len() > 10 {
+            self.recent.remove(0);
+        }
+        self.emit(Event::Step {
+            step,
+            epoch: self.state.epoch as f64 + self.state.micro_cursor as f64 / micro_batches as f64,
+            loss: result.loss,
+            learning_rate: result.learning_rate,
+            grad_norm: result.grad_norm,
+            tokens: result.tokens,
+            supervised_tokens: result.supervised,
+            tokens_per_second: result.tokens as f64 / result.seconds,
+            memory_bytes: process::resident_bytes(),
+        })?;
+        let due = |every: usize| every > 0 && step % every == 0 && step < self.state.total_steps;
+        let (eval, sample) = (due(self.config.eval.every), due(self.config.sample.every));
+        let save = due(self.config.output.save_every);
+        if eval {
+            self.evaluate()?;
+        }
+        if sample | self.control.take_sample() {
+            self.sample()?;
+        }
+        if save | self.control.take_save() {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// A loss or gradient that is no number ends the run before it spoils the adapter.
+    fn check_finite(&self, loss: f64, grad_norm: f64) -> Result<()> {
+        let what = match (loss.is_finite(), grad_norm.is_finite()) {
+            (true, true) => return Ok(()),
+            (false, _) => "the loss",
+            (true, false) => "the gradient norm",
+        };
+        let kept = match self.run_dir.checkpoints()?.first() {
+            Some(newest) => format!("the last checkpoint is kept: {}", newest.path.display()),
+            None => "no checkpoint had been written yet; start again with a lower learning rate".to_string(),
+        };
+        Err(Error::NotFinite { what, step: self.state.step + 1, kept })
+    }
+
+    /// Mean loss over the validation rows' supervised tokens, where there are any.
+    fn evaluate(&mut self) -> Result<()> {
+        if self.setup.data.validation.is_empty() {
+            return Ok(());
+        }
+        let Setup { model, adapter, data, .. } = &self.setup;
+        let control = self.control;
+        let mut more = |_| control.stopping() != Stop::Discard;
+        let rows = evaluate(model, Some(adapter), &data.validation, &mut self.workspace, &mut more)?;
+        if control.stopping() == Stop::Discard {
+            return Ok(());
+        }
+        let loss = mean_loss(&rows);
+        if self.state.best_loss.is_none_or(|best| loss < f64::from(best)) {
+            self.state.best_loss = Some(loss as f32);
+            self.state.best_step = Some(self.state.step);
+        }
+        self.emit(Event::Eval { step: self.state.step, loss })
+    }
+
+    /// Answers the sample prompts with the adapter as it is now, beside the base model's answers.
+    fn sample(&mut self) -> Result<()> {
+        let prompts = &self.config.sample.prompts;
+        if self.base_answers.is_empty() {
+            self.base_answers = self.setup.answers(prompts, false, self.control)?;
+        }
+        let adapted = self.setup.answers(prompts, true, self.control)?;
+        for ((prompt, base), adapted) in prompts.iter().zip(self.base_answers.clone()).zip(adapted) {
+            self.emit(Event::Sample { step: self.state.step, prompt: prompt.clone(), base, adapted })?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<()> {
+        let Setup { model, adapter, .. } = &self.setup;
+        let Optimizer { m, v, .. } = &self.optimizer;
+        let path = self.run_dir.checkpoint_dir(self.state.step);
+        checkpoint::save(&path, adapter, &model.config, &self.card, m, v, &self.state)?;
+        self.run_dir.prune(self.config.output.keep)?;
+        self.emit(Event::Checkpoint { step: self.state.step, path })
+    }
+
+    /// Last validation, samples and checkpoint; then the adapter's own folder.
+    fn finish(&mut self) -> Result<()> {
+        self.evaluate()?;
+        if self.control.stopping() == Stop::No {
+            self.sample()?;
+        }
+        self.checkpoint()?;
+        let adapter_dir = self.run_dir.adapter_dir();
+        folder::write(&adapter_dir, &self.setup.adapter, &self.setup.model.config, &self.card)?;
+        self.run_dir.finish_record()?;
+        let recent = &self.recent;
+        self.emit(Event::Finished {
+            steps: self.state.step,
+            loss: recent.iter().sum::<f64>() / recent.len().max(1) as f64,
+            adapter_dir,
+            seconds: self.state.seconds,
+            peak_memory_bytes: process::peak_resident_bytes(),
+        })
+    }
+
+    /// Into the run folder first, then to whoever watches.
+    fn emit(&mut self, event: Event) -> Result<()> {
+        self.run_dir.record(&event)?;
+        (self.on_event)(event);
+        Ok(())
+    }
+}
+
+/// What the adapter's folder says of the run.
+fn model_card(config: &RunConfig, setup: &Setup) -> ModelCard {
+    let train = &config.train;
+    let quantization = format!("{:?}", config.model.quantization).to_lowercase();
+    let rows = |name: &str, value: String| (name.to_string(), value);
+    ModelCard {
+        settings: vec![
+            rows("Quantization of the base", quantization),
+            rows("Training rows", setup.data.train.len().to_string()),
+            rows("Longest row, tokens", config.data.max_seq_len.to_string()),
+            rows("Batch", format!("{} × {}", train.batch_size, train.grad_accumulation)),
+            rows("Learning rate", format!("{:e}", train.learning_rate)),
+            rows("Seed", train.seed.to_string()),
+        ],
+        ..ModelCard::of(setup.source.name.clone())
+    }
+}
+
+/// Tokens and supervised tokens of the largest batch that `count` of these samples can make.
+pub(super) fn largest_batch(samples: &[Sample], count: usize) -> (usize, usize) {
+    let top = |mut lengths: Vec<usize>| {
+        lengths.sort_unstable_by(|a, b| b.cmp(a));
+        lengths.iter().take(count).sum()
+    };
+    (top(samples.iter().map(|s| s.tokens.len()).collect()), top(samples.iter().map(Sample::supervised).collect()))
+}
