@@ -24,7 +24,9 @@ pub use tokenizer::TextTokenizer;
 pub fn open_named(name: &str) -> crate::engine::Result<ModelSource> {
     if name.starts_with("builtin:") {
         // The name stays what the user knows; the folder is where it was unpacked.
-        return Ok(ModelSource { name: name.to_string(), ..open(builtin::model(name)?)? });
+        let mut source = open(builtin::model(name)?)?;
+        source.name = name.to_string();
+        return Ok(source);
     }
     open(crate::engine::config::expand_home(name))
 }

@@ -37,7 +37,7 @@ impl Plan {
     /// The plan of training `adapter` on `model` in the buffers of `layout`.
     pub fn of_step(model: &Model, adapter: &Adapter, layout: &Layout) -> Plan {
         let parameters = 4 * adapter.params.len() as u64;
-        
+
         Plan {
             items: vec![
                 (Item::Weights, model.bytes() as u64),

@@ -220,7 +220,8 @@ impl DecoderLayer {
         }
         let mut accumulate = false;
         for linear in kinds.iter().filter_map(|&k| self.find(k)) {
-            let dy = Mat::new(&scr.d_gate_up, t, 2 * i).columns(m.linear_column(linear.kind), linear.weight.out_features);
+            let dy =
+                Mat::new(&scr.d_gate_up, t, 2 * i).columns(m.linear_column(linear.kind), linear.weight.out_features);
             linear.backward(
                 dy,
                 Mat::new(&scr.normed, t, h),

@@ -1,8 +1,8 @@
 //! A frozen linear with its bias and, where it is adapted, the LoRA beside it.
 
 use crate::engine::model::LinearKind;
-use crate::engine::ops::{Compute, Mat, MatMut, elementwise, linear};
 use crate::engine::model::LoraScratch;
+use crate::engine::ops::{Compute, Mat, MatMut, elementwise, linear};
 use crate::engine::peft::lora::LoraPass;
 use crate::engine::quant::FrozenMatrix;
 

@@ -113,7 +113,8 @@ impl Loader<'_> {
         // As in QLoRA, only the decoder's linears are quantized; an embedding that is in GGUF blocks may stay so.
         let nf4 = self.options.quantization == Quantization::Nf4 && role == Role::Linear;
         // bitsandbytes quantizes the weight in the compute type; a bf16 source loses nothing by staying bf16.
-        let bf16 = self.options.compute == Compute::Bf16 || matches!(stored, Stored::Dense { dtype: DenseType::Bf16, .. });
+        let bf16 =
+            self.options.compute == Compute::Bf16 || matches!(stored, Stored::Dense { dtype: DenseType::Bf16, .. });
         let double_quant = self.options.double_quant;
         if bf16 {
             let values = stored.to_bf16();
@@ -158,7 +159,8 @@ impl Loader<'_> {
         }
         self.done += 1;
         self.source.tensor(name)?.ok_or_else(|| {
-            let message = "is not in the file: the download is incomplete or the configuration belongs to another model";
+            let message =
+                "is not in the file: the download is incomplete or the configuration belongs to another model";
             Error::tensor(name, message, &self.source.path)
         })
     }

@@ -77,7 +77,7 @@ fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) 
 
 /// The files that decide the run, for its record.
 fn inputs(config: &RunConfig, setup: &Setup) -> Result<Vec<PathBuf>> {
-    let mut inputs = vec![setup.source.path.clone()];
+    let mut inputs = vec![setup.model_path.clone()];
     for file in [&config.data.train, &config.data.validation, &config.method.init_from] {
         if !file.is_empty() && !file.starts_with("builtin:") {
             inputs.push(crate::engine::config::expand_home(file));

@@ -26,15 +26,6 @@ impl Optimizer {
     pub fn step(&mut self, params: &mut [f32], grads: &[f32], norm: f64, max_norm: f64, learning_rate: f64) {
         let factor = if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 };
         self.steps += 1;
-        adamw::step(
-            params,
-            grads,
-            &mut self.m,
-            &mut self.v,
-            &self.settings,
-            learning_rate,
-            self.steps,
-            factor as f32,
-        );
+        adamw::step(params, grads, &mut self.m, &mut self.v, &self.settings, learning_rate, self.steps, factor as f32);
     }
 }

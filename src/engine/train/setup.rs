@@ -1,11 +1,13 @@
 //! From a run file to everything that training needs: model, tokenizer, data, adapter, buffers.
 
+use std::path::PathBuf;
+
 use super::Control;
 use super::trainer::largest_batch;
 use crate::engine::config::{self, RunConfig};
 use crate::engine::data::{self, Dataset};
-use crate::engine::formats::{self, ModelSource, TextTokenizer};
 use crate::engine::device;
+use crate::engine::formats::{self, ModelSource, TextTokenizer};
 use crate::engine::memory::Plan;
 use crate::engine::model::{Checkpointing, Layout, LoadOptions, Model, WorkspaceSize};
 use crate::engine::peft::{self, Adapter, LoraConfig};
@@ -13,7 +15,10 @@ use crate::engine::{Error, Result};
 
 /// What a run reads before its first step.
 pub(super) struct Setup {
-    pub source: ModelSource,
+    /// The folder or file of the model. Only that: an open source would keep its pages in memory for the whole run.
+    pub model_path: PathBuf,
+    /// What the adapter names as its base.
+    pub model_name: String,
     pub tokenizer: TextTokenizer,
     pub data: Dataset,
     pub model: Model,
@@ -33,7 +38,7 @@ impl Setup {
             compute: config.model.compute,
         };
         let model = Model::load(&source, &options, &mut |_, _| control.stopping() == super::Stop::No)?;
-        Ok(Setup { source, tokenizer, data, model, adapter })
+        Ok(Setup { model_path: source.path.clone(), model_name: source.name.clone(), tokenizer, data, model, adapter })
     }
 
     /// The micro-batches of an epoch, as indices of training samples. The same for the same seed on every machine.
@@ -89,7 +94,9 @@ fn initial_adapter(config: &RunConfig, source: &ModelSource) -> Result<Adapter> 
     }
     let targets = method.target_modules.resolve(source.config.linears())?;
     if targets.is_empty() {
-        return Err(Error::Config("method.target_modules is empty: name at least one module, or \"all-linear\"".into()));
+        return Err(Error::Config(
+            "method.target_modules is empty: name at least one module, or \"all-linear\"".into(),
+        ));
     }
     let lora = LoraConfig {
         rank: method.rank,

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use super::checkpoint::{self, TrainerState};
 use super::evaluate::{evaluate, mean_loss};
 use super::setup::Setup;
-use super::checkpoint::{self, TrainerState};
 use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop};
 use crate::engine::config::RunConfig;
 use crate::engine::data::{Batch, Sample};
@@ -29,8 +29,6 @@ pub(super) struct Trainer<'a> {
     state: TrainerState,
     schedule: LrSchedule,
     card: ModelCard,
-    /// The base model's answers to the sample prompts: they never change.
-    base_answers: Vec<String>,
     /// Losses of the newest steps, for the last event.
     recent: Vec<f64>,
 }
@@ -81,7 +79,6 @@ impl<'a> Trainer<'a> {
             workspace,
             plan,
             state,
-            base_answers: Vec::new(),
             recent: Vec::new(),
         })
     }
@@ -145,14 +142,7 @@ impl<'a> Trainer<'a> {
                 module: 0,
             };
             let Setup { model, adapter, .. } = &self.setup;
-            loss += model.loss_and_gradients(
-                batch,
-                adapter,
-                scale,
-                Some(key),
-                &mut self.grads,
-                &mut self.workspace,
-            )?;
+            loss += model.loss_and_gradients(batch, adapter, scale, Some(key), &mut self.grads, &mut self.workspace)?;
         }
         let loss = loss / supervised.max(1) as f64;
         let grad_norm = adamw::grad_norm(&self.grads);
@@ -191,13 +181,10 @@ impl<'a> Trainer<'a> {
             memory_bytes: process::resident_bytes(),
         })?;
         let due = |every: usize| every > 0 && step % every == 0 && step < self.state.total_steps;
-        let (eval, sample) = (due(self.config.eval.every), due(self.config.sample.every));
+        let eval = due(self.config.eval.every);
         let save = due(self.config.output.save_every);
         if eval {
             self.evaluate()?;
-        }
-        if sample | self.control.take_sample() {
-            self.sample()?;
         }
         if save | self.control.take_save() {
             self.checkpoint()?;
@@ -239,19 +226,6 @@ impl<'a> Trainer<'a> {
         self.emit(Event::Eval { step: self.state.step, loss })
     }
 
-    /// Answers the sample prompts with the adapter as it is now, beside the base model's answers.
-    fn sample(&mut self) -> Result<()> {
-        let prompts = &self.config.sample.prompts;
-        if self.base_answers.is_empty() {
-            self.base_answers = self.setup.answers(prompts, false, self.control)?;
-        }
-        let adapted = self.setup.answers(prompts, true, self.control)?;
-        for ((prompt, base), adapted) in prompts.iter().zip(self.base_answers.clone()).zip(adapted) {
-            self.emit(Event::Sample { step: self.state.step, prompt: prompt.clone(), base, adapted })?;
-        }
-        Ok(())
-    }
-
     fn checkpoint(&mut self) -> Result<()> {
         let Setup { model, adapter, .. } = &self.setup;
         let Optimizer { m, v, .. } = &self.optimizer;
@@ -264,9 +238,6 @@ impl<'a> Trainer<'a> {
     /// Last validation, samples and checkpoint; then the adapter's own folder.
     fn finish(&mut self) -> Result<()> {
         self.evaluate()?;
-        if self.control.stopping() == Stop::No {
-            self.sample()?;
-        }
         self.checkpoint()?;
         let adapter_dir = self.run_dir.adapter_dir();
         folder::write(&adapter_dir, &self.setup.adapter, &self.setup.model.config, &self.card)?;
@@ -303,7 +274,7 @@ fn model_card(config: &RunConfig, setup: &Setup) -> ModelCard {
             rows("Learning rate", format!("{:e}", train.learning_rate)),
             rows("Seed", train.seed.to_string()),
         ],
-        ..ModelCard::of(setup.source.name.clone())
+        ..ModelCard::of(setup.model_name.clone())
     }
 }
 
