@@ -1,0 +1,199 @@
+//! Whole runs of the trainer on the built-in model: reproducible, resumable, stopped without loss.
+
+#![allow(clippy::unwrap_used)] // a test
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lora_studio::engine::Result;
+use lora_studio::engine::config::RunConfig;
+use lora_studio::engine::formats;
+use lora_studio::engine::peft::folder::ModelCard;
+use lora_studio::engine::train::checkpoint::{self, Checkpoint};
+use lora_studio::engine::train::{self, Control, Event, Stop};
+
+/// A short run that exercises what randomness and state there is: dropout, shuffling, accumulation, warm-up, validation.
+fn config(dir: &Path, changes: &[&str]) -> RunConfig {
+    let mut config = RunConfig::default();
+    for change in [
+        "data.max_seq_len=96",
+        "data.validation_fraction=0.05",
+        "method.rank=4",
+        "method.alpha=8",
+        "method.dropout=0.1",
+        "train.max_steps=8",
+        "train.grad_accumulation=2",
+        "train.learning_rate=1e-3",
+        "sample.every=0",
+        "output.save_every=3",
+    ]
+    .iter()
+    .chain(changes)
+    {
+        config.set(change).unwrap();
+    }
+    config.output.dir = dir.to_str().unwrap().into();
+    config
+}
+
+fn run(config: &RunConfig, control: &Control) -> (Result<()>, Vec<Event>) {
+    let mut events = Vec::new();
+    let result = train::run(config, None, control, &mut |e| events.push(e));
+    (result, events)
+}
+
+fn resume(dir: &Path) -> (Result<()>, Vec<Event>) {
+    let mut events = Vec::new();
+    let result = train::run(&RunConfig::default(), Some(dir), &Control::new(), &mut |e| events.push(e));
+    (result, events)
+}
+
+/// Loss and gradient norm of each step, as bits.
+fn curve(events: &[Event]) -> BTreeMap<usize, (u64, u64)> {
+    let step = |e: &Event| match e {
+        Event::Step { step, loss, grad_norm, .. } => Some((*step, (loss.to_bits(), grad_norm.to_bits()))),
+        _ => None,
+    };
+    events.iter().filter_map(step).collect()
+}
+
+fn adapter(dir: &Path) -> Vec<u8> {
+    std::fs::read(dir.join("adapter/adapter_model.safetensors")).unwrap()
+}
+
+#[test]
+fn the_same_run_twice_gives_the_same_bits_however_much_is_recomputed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut results = Vec::new();
+    for (name, checkpointing) in [("a", "none"), ("b", "none"), ("c", "per-layer"), ("d", "auto")] {
+        let dir = folder.path().join(name);
+        let (result, events) = run(&config(&dir, &[&format!("train.checkpointing={checkpointing}")]), &Control::new());
+        result.unwrap();
+        assert_eq!(curve(&events).len(), 8);
+        results.push((curve(&events), adapter(&dir)));
+    }
+    for other in &results[1..] {
+        assert!(*other == results[0]);
+    }
+}
+
+#[test]
+fn a_stopped_run_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    let (result, all) = run(&config(&whole, &[]), &Control::new());
+    result.unwrap();
+
+    let parts = folder.path().join("parts");
+    let control = Control::new();
+    let mut first = Vec::new();
+    train::run(&config(&parts, &[]), None, &control, &mut |e| {
+        if matches!(e, Event::Step { step: 5, .. }) {
+            control.stop(Stop::Keep);
+        }
+        first.push(e);
+    })
+    .unwrap();
+    assert!(matches!(first.last(), Some(Event::Finished { steps: 5, .. })), "{:?}", first.last());
+    let (result, second) = resume(&parts);
+    result.unwrap();
+
+    let mut joined = curve(&first);
+    joined.extend(curve(&second));
+    assert_eq!(joined, curve(&all));
+    assert!(adapter(&parts) == adapter(&whole));
+    // The folder's own record is of one run, as if it had never stopped.
+    let recorded = train::run_dir::events(&parts).unwrap();
+    let steps = recorded.iter().filter(|e| matches!(e, Event::Step { .. })).map(|e| e.step().unwrap());
+    assert_eq!(steps.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn a_run_that_died_goes_on_from_its_newest_whole_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    run(&config(&whole, &[]), &Control::new()).0.unwrap();
+
+    let died = folder.path().join("died");
+    let control = Control::new();
+    let result = train::run(&config(&died, &[]), None, &control, &mut |e| {
+        if matches!(e, Event::Step { step: 7, .. }) {
+            control.stop(Stop::Discard); // nothing more is written, as if the process had been killed here
+        }
+    });
+    result.unwrap();
+    assert!(!died.join("adapter").exists());
+    // Step 6's checkpoint is damaged on the disk: step 3's is used.
+    let newest = died.join("checkpoints/step-6/optimizer.safetensors");
+    let mut bytes = std::fs::read(&newest).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    let (result, events) = resume(&died);
+    result.unwrap();
+    assert_eq!(curve(&events).keys().copied().collect::<Vec<_>>(), [4, 5, 6, 7, 8]);
+    assert!(adapter(&died) == adapter(&whole));
+}
+
+#[test]
+fn the_adapter_of_a_run_continues_in_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    let (_, first) = run(&config(&a, &["train.max_steps=20", "train.schedule=constant"]), &Control::new());
+    let from = format!("method.init_from={}", a.join("adapter").display());
+    let (result, second) = run(&config(&b, &["train.max_steps=1", &from]), &Control::new());
+    result.unwrap();
+    let evals = |events: &[Event]| -> Vec<f64> {
+        let loss = |e: &Event| if let Event::Eval { loss, .. } = e { Some(*loss) } else { None };
+        events.iter().filter_map(loss).collect()
+    };
+    let (first, second) = (evals(&first), evals(&second));
+    assert!(first[1] < first[0] - 0.1, "20 steps lower the validation loss: {first:?}");
+    assert_eq!(second[0].to_bits(), first[1].to_bits(), "the second run begins where the first ended");
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let control = Control::new();
+    let result = train::run(&config(&dir, &["output.save_every=1"]), None, &control, &mut |e| {
+        if matches!(e, Event::Step { step: 2, .. }) {
+            control.stop(Stop::Discard);
+        }
+    });
+    result.unwrap();
+    // An adapter so large that the forward overflows.
+    let model = formats::open_named("builtin:tiny-chat").unwrap().config;
+    let newest = dir.join("checkpoints/step-1");
+    let mut checkpoint = checkpoint::load(&newest, &model).unwrap();
+    checkpoint.adapter.params.iter_mut().for_each(|p| *p = 1e30);
+    let Checkpoint { adapter, m, v, state } = &checkpoint;
+    checkpoint::save(&newest, adapter, &model, &ModelCard::default(), m, v, state).unwrap();
+    std::fs::remove_dir_all(dir.join("checkpoints/step-2")).ok();
+
+    let (result, events) = resume(&dir);
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("is not a number at step 2"), "{error}");
+    assert!(error.contains("checkpoints/step-1"), "the error names what is kept: {error}");
+    assert!(matches!(events.last(), Some(Event::Failed { .. })));
+    assert!(newest.join("adapter_model.safetensors").exists());
+    assert!(!dir.join("adapter").exists());
+}
+
+#[test]
+fn a_run_that_cannot_begin_leaves_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    for (change, expected) in [
+        ("model.source=builtin:nothing", "tiny-chat"),
+        ("model.source=/no/such/model", "/no/such/model"),
+        ("data.train=/no/such/rows.jsonl", "/no/such/rows.jsonl"),
+        ("method.init_from=/no/such/adapter", "/no/such/adapter"),
+    ] {
+        let (result, events) = run(&config(&dir, &[change]), &Control::new());
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(expected), "{change}: {error}");
+        assert!(matches!(&events[..], [Event::Failed { .. }]), "{events:?}");
+        assert!(!dir.exists());
+    }
+}
