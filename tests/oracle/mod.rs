@@ -9,6 +9,8 @@ use std::path::Path;
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use lora_studio::engine::data::Batch;
 use lora_studio::engine::model::{Activation, LinearKind, ModelConfig};
+use lora_studio::engine::ops::dropout::{self, DropoutKey};
+use lora_studio::engine::ops::{Mat, MatMut};
 use lora_studio::engine::peft::{Adapter, LoraModule};
 
 /// A frozen model in float64 with the adapter as its variables.
@@ -18,6 +20,17 @@ pub struct Oracle<'a> {
     weights: HashMap<String, Tensor>,
     /// A and B of each of the adapter's modules.
     vars: Vec<(Var, Var)>,
+    /// Drops inputs of the adapter with the engine's masks (which have tests of their own).
+    pub dropout: Option<DropoutKey>,
+}
+
+/// One sample of a batch on its own.
+struct Segment<'a> {
+    tokens: &'a [u32],
+    /// Positions counted from the sample's start, and their targets.
+    targets: Vec<(u32, u32)>,
+    /// Its first row in the batch, which the dropout's mask depends on.
+    start: usize,
 }
 
 impl<'a> Oracle<'a> {
@@ -32,16 +45,14 @@ impl<'a> Oracle<'a> {
         let of =
             |m: &LoraModule| Ok((var(m.a_range(), m.rank, m.in_features)?, var(m.b_range(), m.out_features, m.rank)?));
         let vars = adapter.modules.iter().map(of).collect::<Result<_>>()?;
-        Ok(Self { config, adapter, weights, vars })
+        Ok(Self { config, adapter, weights, vars, dropout: None })
     }
 
     /// Negative log-likelihood of each of the batch's targets. Every segment is computed on its own.
     pub fn nll(&self, batch: &Batch) -> Result<Vec<f64>> {
         let mut all = Vec::new();
-        for (tokens, targets) in segments(batch) {
-            if !targets.is_empty() {
-                all.extend(self.segment_nll(tokens, &targets)?.to_vec1::<f64>()?);
-            }
+        for segment in segments(batch) {
+            all.extend(self.segment_nll(&segment)?.to_vec1::<f64>()?);
         }
         Ok(all)
     }
@@ -50,11 +61,8 @@ impl<'a> Oracle<'a> {
     pub fn loss_and_gradients(&self, batch: &Batch) -> Result<(f64, Vec<f64>)> {
         let mut sum = 0.0;
         let mut gradients = vec![0.0; self.adapter.params.len()];
-        for (tokens, targets) in segments(batch) {
-            if targets.is_empty() {
-                continue;
-            }
-            let loss = self.segment_nll(tokens, &targets)?.sum_all()?;
+        for segment in segments(batch) {
+            let loss = self.segment_nll(&segment)?.sum_all()?;
             sum += loss.to_scalar::<f64>()?;
             let store = loss.backward()?;
             for (m, (a, b)) in self.adapter.modules.iter().zip(&self.vars) {
@@ -70,12 +78,12 @@ impl<'a> Oracle<'a> {
         Ok((sum, gradients))
     }
 
-    fn segment_nll(&self, tokens: &[u32], targets: &[(u32, u32)]) -> Result<Tensor> {
+    fn segment_nll(&self, segment: &Segment) -> Result<Tensor> {
         let cpu = &Device::Cpu;
-        let positions: Vec<u32> = targets.iter().map(|t| t.0).collect();
-        let wanted: Vec<u32> = targets.iter().map(|t| t.1).collect();
-        let n = targets.len();
-        let hidden = self.hidden(tokens)?.index_select(&Tensor::from_vec(positions, n, cpu)?, 0)?;
+        let positions: Vec<u32> = segment.targets.iter().map(|t| t.0).collect();
+        let wanted: Vec<u32> = segment.targets.iter().map(|t| t.1).collect();
+        let n = segment.targets.len();
+        let hidden = self.hidden(segment)?.index_select(&Tensor::from_vec(positions, n, cpu)?, 0)?;
         let head = self.weight(if self.config.tied { "model.embed_tokens.weight" } else { "lm_head.weight" })?;
         let logits = hidden.matmul(&head.t()?)?;
         let logits = match self.config.final_softcap {
@@ -89,33 +97,34 @@ impl<'a> Oracle<'a> {
     }
 
     /// Final hidden states, `[tokens, hidden]`.
-    fn hidden(&self, tokens: &[u32]) -> Result<Tensor> {
+    fn hidden(&self, segment: &Segment) -> Result<Tensor> {
         let c = self.config;
-        let ids = Tensor::from_slice(tokens, tokens.len(), &Device::Cpu)?;
+        let from = segment.start;
+        let ids = Tensor::from_slice(segment.tokens, segment.tokens.len(), &Device::Cpu)?;
         let mut x = (self.weight("model.embed_tokens.weight")?.index_select(&ids, 0)? * c.embed_scale as f64)?;
         for layer in 0..c.layers.len() {
             let name = |norm: &str| format!("{}.{layer}.{norm}.weight", c.layer_prefix);
-            let h = self.attention(layer, &self.norm(&x, &name("input_layernorm"))?)?;
+            let h = self.attention(layer, &self.norm(&x, &name("input_layernorm"))?, from)?;
             if c.post_norms {
                 x = (x + self.norm(&h, &name("post_attention_layernorm"))?)?;
-                let h = self.feed_forward(layer, &self.norm(&x, &name("pre_feedforward_layernorm"))?)?;
+                let h = self.feed_forward(layer, &self.norm(&x, &name("pre_feedforward_layernorm"))?, from)?;
                 x = (x + self.norm(&h, &name("post_feedforward_layernorm"))?)?;
             } else {
                 x = (x + h)?;
-                let h = self.feed_forward(layer, &self.norm(&x, &name("post_attention_layernorm"))?)?;
+                let h = self.feed_forward(layer, &self.norm(&x, &name("post_attention_layernorm"))?, from)?;
                 x = (x + h)?;
             }
         }
         self.norm(&x, "model.norm.weight")
     }
 
-    fn attention(&self, layer: usize, x: &Tensor) -> Result<Tensor> {
+    fn attention(&self, layer: usize, x: &Tensor, from: usize) -> Result<Tensor> {
         let c = self.config;
         let (t, d) = (x.dim(0)?, c.head_dim);
         let qkv = if c.fused {
-            self.linear(layer, LinearKind::Qkv, x)?
+            self.linear(layer, LinearKind::Qkv, x, from)?
         } else {
-            let part = |kind| self.linear(layer, kind, x);
+            let part = |kind| self.linear(layer, kind, x, from);
             Tensor::cat(&[part(LinearKind::Q)?, part(LinearKind::K)?, part(LinearKind::V)?], 1)?
         };
         // [heads, tokens, head_dim]
@@ -146,16 +155,16 @@ impl<'a> Oracle<'a> {
         let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
         let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
         let mixed = weights.matmul(&repeated(&v)?.contiguous()?)?;
-        self.linear(layer, LinearKind::O, &mixed.transpose(0, 1)?.reshape((t, c.q_width()))?)
+        self.linear(layer, LinearKind::O, &mixed.transpose(0, 1)?.reshape((t, c.q_width()))?, from)
     }
 
-    fn feed_forward(&self, layer: usize, x: &Tensor) -> Result<Tensor> {
+    fn feed_forward(&self, layer: usize, x: &Tensor, from: usize) -> Result<Tensor> {
         let c = self.config;
         let (gate, up) = if c.fused {
-            let both = self.linear(layer, LinearKind::GateUp, x)?;
+            let both = self.linear(layer, LinearKind::GateUp, x, from)?;
             (both.narrow(1, 0, c.intermediate)?, both.narrow(1, c.intermediate, c.intermediate)?)
         } else {
-            (self.linear(layer, LinearKind::Gate, x)?, self.linear(layer, LinearKind::Up, x)?)
+            (self.linear(layer, LinearKind::Gate, x, from)?, self.linear(layer, LinearKind::Up, x, from)?)
         };
         let active = match c.activation {
             Activation::Silu => (&gate / (gate.neg()?.exp()? + 1.0)?)?,
@@ -164,11 +173,11 @@ impl<'a> Oracle<'a> {
                 ((&gate * 0.5)? * (inner.tanh()? + 1.0)?)?
             }
         };
-        self.linear(layer, LinearKind::Down, &(active * up)?)
+        self.linear(layer, LinearKind::Down, &(active * up)?, from)
     }
 
-    /// W x + b + s·B A x.
-    fn linear(&self, layer: usize, kind: LinearKind, x: &Tensor) -> Result<Tensor> {
+    /// W x + b + s·B A x, the last x with dropout.
+    fn linear(&self, layer: usize, kind: LinearKind, x: &Tensor, from: usize) -> Result<Tensor> {
         let path = self.config.linear_path(layer, kind);
         let mut y = x.matmul(&self.weight(&format!("{path}.weight"))?.t()?)?;
         if self.config.has_bias(kind) {
@@ -178,7 +187,21 @@ impl<'a> Oracle<'a> {
             return Ok(y);
         };
         let (a, b) = &self.vars[i];
+        let x = match self.dropout {
+            Some(key) => (x * self.mask(DropoutKey { layer: layer as u32, module: kind as u32, ..key }, x, from)?)?,
+            None => x.clone(),
+        };
         y + (x.matmul(&a.t()?)?.matmul(&b.t()?)? * self.adapter.modules[i].scale as f64)?
+    }
+
+    /// Zeros and 1/(1 − p) for the rows of `x`, which begin at row `from` of the batch.
+    fn mask(&self, key: DropoutKey, x: &Tensor, from: usize) -> Result<Tensor> {
+        let (rows, cols) = x.dims2()?;
+        let ones = vec![1.0; (from + rows) * cols];
+        let mut mask = ones.clone();
+        let p = self.adapter.config.dropout;
+        dropout::apply(Mat::new(&ones, from + rows, cols), p, key, MatMut::new(&mut mask, from + rows, cols));
+        Tensor::from_slice(&mask[from * cols..], (rows, cols), &Device::Cpu)?.to_dtype(DType::F64)
     }
 
     fn norm(&self, x: &Tensor, name: &str) -> Result<Tensor> {
@@ -192,12 +215,14 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Tokens and targets of each segment, positions counted from its start.
-fn segments(batch: &Batch) -> impl Iterator<Item = (&[u32], Vec<(u32, u32)>)> {
-    batch.segments.iter().map(|s| {
+/// The samples that have targets.
+fn segments(batch: &Batch) -> impl Iterator<Item = Segment<'_>> {
+    let segment = |s: &std::ops::Range<usize>| {
         let inside = batch.targets.iter().filter(|t| s.contains(&(t.0 as usize)));
-        (&batch.tokens[s.clone()], inside.map(|&(at, target)| (at - s.start as u32, target)).collect())
-    })
+        let targets = inside.map(|&(at, target)| (at - s.start as u32, target)).collect();
+        Segment { tokens: &batch.tokens[s.clone()], targets, start: s.start }
+    };
+    batch.segments.iter().map(segment).filter(|s| !s.targets.is_empty())
 }
 
 fn soft_cap(x: &Tensor, cap: f64) -> Result<Tensor> {
