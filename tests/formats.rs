@@ -36,3 +36,40 @@ fn smollm2_folder() {
     assert!(tokenizer.chat_template.as_deref().unwrap().starts_with("{% for message in messages %}"));
     assert_eq!(tokenizer.encode("<|im_start|>user\nHi", true).unwrap(), [1, 4093, 198, 26843]);
 }
+
+/// Every tensor of the GGUF is what transformers' own GGUF reader made of it before rounding it to bfloat16 (the folder).
+#[test]
+fn smollm2_gguf_holds_the_folders_weights() {
+    let (Some(gguf), Some(folder)) = (peers("SmolLM2-135M-Instruct.Q4_1.gguf"), peers("smollm2-hf")) else { return };
+    let (gguf, folder) = (formats::open(&gguf).unwrap(), formats::open(&folder).unwrap());
+    let (mut a, mut b) = (gguf.config.clone(), folder.config.clone());
+    a.architecture.clear();
+    b.architecture.clear();
+    a.eos.retain(|id| *id == 2); // llama.cpp also stops at <|endoftext|>
+    assert_eq!(a, b);
+    assert_eq!(gguf.facts().unwrap().quantization.describe(), "Q4_1 (GGUF)");
+    assert_eq!(gguf.facts().unwrap().license.as_deref(), Some("apache-2.0"));
+    for (name, shape) in gguf.config.tensors() {
+        let (ours, theirs) = (gguf.required(&name).unwrap(), folder.required(&name).unwrap());
+        assert_eq!(ours.shape(), shape, "{name}");
+        assert!(ours.to_bf16() == theirs.to_bf16(), "{name}");
+    }
+}
+
+/// Expected ids: tests/reference/gguf_tokens.py.
+#[test]
+fn smollm2_gguf_gives_llama_cpps_ids() {
+    let Some(path) = peers("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let tokenizer = formats::open(&path).unwrap().tokenizer().unwrap();
+    let folder = peers("smollm2-hf").map(|path| formats::open(path).unwrap().tokenizer().unwrap());
+    let cases: serde_json::Value = serde_json::from_str(include_str!("fixtures/tokens/smollm2.json")).unwrap();
+    let ids = |v: &serde_json::Value| -> Vec<u32> { serde_json::from_value(v.clone()).unwrap() };
+    for case in cases.as_array().unwrap() {
+        let text = case["text"].as_str().unwrap();
+        assert_eq!(tokenizer.encode(text, true).unwrap(), ids(&case["ids"]), "{text:?}");
+        if let Some(folder) = &folder {
+            let expected = case.get("transformers").unwrap_or(&case["ids"]);
+            assert_eq!(folder.encode(text, true).unwrap(), ids(expected), "{text:?}");
+        }
+    }
+}

@@ -5,8 +5,10 @@
 //! Hugging Face names, and its tokenizer.
 
 mod atomic;
+mod bnb;
 pub mod builtin;
 mod check;
+pub mod gguf;
 mod hf;
 pub mod safetensors;
 mod source;

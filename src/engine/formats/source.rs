@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bnb::{self, BnbConfig};
+use super::gguf::{self, GgufFile, GgufModel};
 use super::hf::{self, Weights, strip_prefix};
 use super::safetensors::dense_type;
-use super::stored::{DenseType, Stored};
+use super::stored::Stored;
 use super::tokenizer::TextTokenizer;
 use crate::engine::model::ModelConfig;
 use crate::engine::{Error, Result};
@@ -16,13 +18,25 @@ use crate::engine::{Error, Result};
 pub enum Quantization {
     /// 16- or 32-bit floats.
     None,
+    /// bitsandbytes' 4 bits.
+    Bitsandbytes4bit {
+        /// The scales are quantized too.
+        double_quant: bool,
+    },
+    /// The blocks of a GGUF file; the type that most weights have, such as `Q4_K`.
+    Gguf(String),
 }
 
 impl Quantization {
-    /// A short name for people: `none`, `nf4 (bitsandbytes, double quantization)`, `Q4_1 (GGUF)`.
+    /// A short name for people.
     pub fn describe(&self) -> String {
         match self {
             Quantization::None => "none".into(),
+            Quantization::Bitsandbytes4bit { double_quant: true } => {
+                "4 bits (bitsandbytes, double quantization)".into()
+            }
+            Quantization::Bitsandbytes4bit { double_quant: false } => "4 bits (bitsandbytes)".into(),
+            Quantization::Gguf(kind) => format!("{kind} (GGUF)"),
         }
     }
 }
@@ -67,7 +81,8 @@ pub struct ModelSource {
 
 #[derive(Clone, Debug)]
 enum Backing {
-    Folder(Weights),
+    Folder(Weights, Option<BnbConfig>),
+    Gguf(GgufModel),
 }
 
 /// Opens a Hugging Face folder, a `.gguf` file or a bitsandbytes 4-bit folder. Every tensor that the configuration asks
@@ -78,7 +93,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<ModelSource> {
         return Err(Error::file("there is no such file or folder", path));
     }
     if !path.is_dir() {
-        return Err(Error::file("not a model: expected a Hugging Face folder or a .gguf file", path));
+        return open_gguf(path);
     }
     if !path.join("config.json").exists() {
         return match hf::only_gguf(path) {
@@ -87,13 +102,32 @@ pub fn open(path: impl AsRef<Path>) -> Result<ModelSource> {
         };
     }
     let (config, json) = hf::read_config(path)?;
-    if let Some(quantization) = json.object("quantization_config")? {
-        let method = quantization.str("quant_method")?.unwrap_or("of an unknown kind");
-        return Err(Error::file(format!("weights quantized with {method} are not supported"), &json.path));
-    }
-    let backing = Backing::Folder(Weights::open(path)?);
+    let quantization = bnb::quantization(&json)?;
+    let backing = Backing::Folder(Weights::open(path)?, quantization);
     let name = hf::hub_id(path).unwrap_or_else(|| path.to_string_lossy().into_owned());
     ModelSource::checked(config, path, name, backing)
+}
+
+fn open_gguf(path: &Path) -> Result<ModelSource> {
+    if path.extension().is_some_and(|e| e == "safetensors" || e == "json") {
+        return Err(Error::file("not a model: name the folder that this file is in", path));
+    }
+    let file = GgufFile::open(path)?;
+    let config = gguf::model_config(&file)?;
+    // The repository that the file was made from, where it says so: an adapter fits that one as well.
+    let source = match file.str("general.source.huggingface.repository")? {
+        Some(repository) => Some(repository.into_owned()),
+        None => file.str("general.source.repo_url")?.and_then(|url| hub_repository(&url)),
+    };
+    let name = source.unwrap_or_else(|| path.to_string_lossy().into_owned());
+    let backing = Backing::Gguf(GgufModel::new(file, &config));
+    ModelSource::checked(config, path, name, backing)
+}
+
+/// `org/name` of a repository's address on the Hub.
+fn hub_repository(url: &str) -> Option<String> {
+    let id = url.strip_prefix("https://huggingface.co/")?.trim_end_matches('/');
+    (id.split('/').count() == 2 && !id.contains(char::is_whitespace)).then(|| id.to_string())
 }
 
 impl ModelSource {
@@ -104,7 +138,7 @@ impl ModelSource {
         for (name, shape) in tensors {
             match source.stored_shape(&name)? {
                 Some(found) => check_shape(&name, &shape, &found, source.file_of(&name))?,
-                None => return Err(Error::tensor(name, "absent, though config.json asks for it", path)),
+                None => return Err(Error::tensor(name, "absent, though the configuration asks for it", path)),
             }
         }
         Ok(source)
@@ -115,13 +149,17 @@ impl ModelSource {
     /// Norm weights are as Hugging Face stores them, without Gemma's 1.
     pub fn tensor(&self, name: &str) -> Result<Option<Stored>> {
         let stored = match &self.backing {
-            Backing::Folder(weights) => match weights.find(name) {
-                Some((file, full)) => file.tensor(&full)?,
+            Backing::Gguf(model) => model.tensor(name)?,
+            Backing::Folder(weights, quantization) => match weights.find(name) {
                 None => None,
+                Some((file, full)) => match quantization.map(|_| bnb::matrix(file, &full)).transpose()?.flatten() {
+                    Some(matrix) => Some(Stored::Nf4(matrix)),
+                    None => file.tensor(&full)?,
+                },
             },
         };
         if let (Some(stored), Some(shape)) = (&stored, self.shapes.get(strip_prefix(name))) {
-            check_shape(name, shape, stored.shape(), self.file_of(name))?;
+            check_shape(name, shape, &stored.shape(), self.file_of(name))?;
         }
         Ok(stored)
     }
@@ -139,41 +177,84 @@ impl ModelSource {
     /// The tokenizer and chat templates that come with the model, checked to fit its vocabulary.
     pub fn tokenizer(&self) -> Result<TextTokenizer> {
         match &self.backing {
-            Backing::Folder(_) => TextTokenizer::from_folder(&self.path, &self.config),
+            Backing::Folder(..) => TextTokenizer::from_folder(&self.path, &self.config),
+            Backing::Gguf(model) => TextTokenizer::from_gguf(&model.file, &self.config),
+        }
+    }
+
+    /// The GGUF file, when the model is one: its other metadata goes into what is exported from it.
+    pub fn gguf(&self) -> Option<&GgufFile> {
+        match &self.backing {
+            Backing::Gguf(model) => Some(&model.file),
+            Backing::Folder(..) => None,
         }
     }
 
     /// What `inspect` shows; from headers alone.
     pub fn facts(&self) -> Result<ModelFacts> {
-        let Backing::Folder(weights) = &self.backing;
-        Ok(ModelFacts {
-            format: "safetensors",
-            quantization: Quantization::None,
-            dtype: self.dense_dtype()?.map_or("unknown", DenseType::name).to_string(),
-            files: weights.files.iter().map(|f| (f.path().to_path_buf(), f.file_size())).collect(),
-            license: hf::license(&self.path),
-            parameters: self.parameters()?,
+        let parameters = self.parameters()?;
+        Ok(match &self.backing {
+            Backing::Folder(weights, quantization) => ModelFacts {
+                format: "safetensors",
+                quantization: quantization
+                    .map_or(Quantization::None, |q| Quantization::Bitsandbytes4bit { double_quant: q.double_quant }),
+                dtype: self.embedding_type(),
+                files: weights.files.iter().map(|f| (f.path().to_path_buf(), f.file_size())).collect(),
+                license: hf::license(&self.path),
+                parameters,
+            },
+            Backing::Gguf(model) => {
+                let kind = model.main_type();
+                let dense = kind.dense().is_some();
+                ModelFacts {
+                    format: "gguf",
+                    quantization: if dense { Quantization::None } else { Quantization::Gguf(kind.name()) },
+                    dtype: self.embedding_type(),
+                    files: vec![(self.path.clone(), model.file.file_size())],
+                    license: model.file.str("general.license")?.map(|l| l.into_owned()),
+                    parameters,
+                }
+            }
         })
     }
 
-    /// Type in which the weights that are not quantized are stored: that of the embedding.
-    fn dense_dtype(&self) -> Result<Option<DenseType>> {
-        let Backing::Folder(weights) = &self.backing;
-        let found = weights.find("model.embed_tokens.weight");
-        Ok(found.and_then(|(file, name)| dense_type(file.info(&name)?.dtype)))
+    /// Type of the embedding, which stands for the weights that are not quantized: `bfloat16`, `Q8_0`.
+    fn embedding_type(&self) -> String {
+        let name = "model.embed_tokens.weight";
+        let found = match &self.backing {
+            Backing::Folder(weights, _) => weights.find(name).and_then(|(file, full)| {
+                let dtype = file.info(&full)?.dtype;
+                Some(dense_type(dtype).map_or_else(|| dtype.to_string(), |d| d.name().to_string()))
+            }),
+            Backing::Gguf(model) => model.find(name).and_then(|own| {
+                let kind = model.file.tensor(&own)?.kind;
+                Some(kind.dense().map_or_else(|| kind.name(), |d| d.name().to_string()))
+            }),
+        };
+        found.unwrap_or_else(|| "unknown".to_string())
     }
 
-    /// Shape of a tensor from the header.
+    /// Shape of a tensor from the header; a type that cannot be read is an error.
     fn stored_shape(&self, name: &str) -> Result<Option<Vec<usize>>> {
-        let Backing::Folder(weights) = &self.backing;
-        let Some((file, full)) = weights.find(name) else { return Ok(None) };
-        Ok(file.tensor(&full)?.map(|t| t.shape().to_vec()))
+        match &self.backing {
+            Backing::Folder(weights, quantization) => {
+                let Some((file, full)) = weights.find(name) else { return Ok(None) };
+                match quantization.map(|_| bnb::shape(file, &full)).transpose()?.flatten() {
+                    Some(shape) => Ok(Some(shape)),
+                    None => Ok(file.tensor(&full)?.map(|t| t.shape())),
+                }
+            }
+            Backing::Gguf(model) => model.shape(name),
+        }
     }
 
     /// The file that a tensor is in, for messages.
     fn file_of(&self, name: &str) -> PathBuf {
-        let Backing::Folder(weights) = &self.backing;
-        weights.find(name).map_or_else(|| self.path.clone(), |(file, _)| file.path().to_path_buf())
+        match &self.backing {
+            Backing::Folder(weights, _) => weights.find(name).map(|(file, _)| file.path().to_path_buf()),
+            Backing::Gguf(_) => None,
+        }
+        .unwrap_or_else(|| self.path.clone())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use memmap2::Mmap;
 
+use crate::engine::quant::{GgufBlocks, Nf4Matrix};
 use crate::engine::{Error, Result};
 
 /// Bytes of a file: a part of its memory map, or a copy.
@@ -88,13 +89,19 @@ pub enum Stored {
         /// The elements.
         bytes: Bytes,
     },
+    /// A matrix in bitsandbytes' 4 bits.
+    Nf4(Nf4Matrix),
+    /// A matrix of quantized GGUF blocks.
+    Blocks(GgufBlocks),
 }
 
 impl Stored {
     /// Dimensions, outermost first.
-    pub fn shape(&self) -> &[usize] {
+    pub fn shape(&self) -> Vec<usize> {
         match self {
-            Stored::Dense { shape, .. } => shape,
+            Stored::Dense { shape, .. } => shape.clone(),
+            Stored::Nf4(m) => vec![m.out_features(), m.in_features()],
+            Stored::Blocks(b) => vec![b.out_features(), b.in_features()],
         }
     }
 
@@ -103,17 +110,29 @@ impl Stored {
         self.shape().iter().product()
     }
 
-    /// Bytes in the file.
+    /// Bytes of the elements as they are stored, scales included.
     pub fn stored_bytes(&self) -> usize {
         match self {
             Stored::Dense { bytes, .. } => bytes.len(),
+            Stored::Nf4(m) => m.bytes(),
+            Stored::Blocks(b) => b.data().len(),
         }
     }
 
-    /// Every element as `f32`; exact for the dense types.
+    /// Every element as `f32`: exact for the dense types, dequantized for the others.
     pub fn to_f32(&self) -> Vec<f32> {
         match self {
             Stored::Dense { dtype, bytes, .. } => dense_to_f32(*dtype, bytes),
+            Stored::Nf4(m) => {
+                let mut out = vec![0.0; self.elements()];
+                m.dequantize(0, &mut out);
+                out
+            }
+            Stored::Blocks(b) => {
+                let mut out = vec![0.0; self.elements()];
+                b.dequantize(0, &mut out);
+                out
+            }
         }
     }
 

@@ -9,7 +9,9 @@ use std::path::{Component, Path, PathBuf};
 
 use json::Json;
 
-pub(crate) use config::read_config;
+#[cfg(test)]
+pub(crate) use config::model_config;
+pub(crate) use config::{SUPPORTED, read_config};
 
 use super::safetensors::SafetensorsFile;
 use crate::engine::{Error, Result};

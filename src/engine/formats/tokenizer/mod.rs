@@ -1,6 +1,8 @@
 //! Tokenizers and chat templates of models.
 
 mod folder;
+mod gguf;
+mod split;
 
 use std::path::PathBuf;
 
@@ -8,6 +10,8 @@ use tokenizers::Tokenizer;
 
 use crate::engine::model::ModelConfig;
 use crate::engine::{Error, Result};
+
+pub(crate) use gguf::end_tokens;
 
 /// A model's tokenizer with what chat templates need.
 #[derive(Clone, Debug)]
@@ -111,3 +115,6 @@ impl TextTokenizer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
