@@ -253,7 +253,7 @@ fn layers(
                 Family::Gemma2 => i % 2 == 0,
                 Family::Gemma3 => (i + 1) % pattern != 0,
                 Family::Qwen2 | Family::Qwen3 => i >= first_window_layer,
-                Family::SmolLm3 => !no_rope[i],
+                Family::SmolLm3 => no_rope[i],
                 _ => false,
             }),
         }

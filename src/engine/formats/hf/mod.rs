@@ -153,3 +153,6 @@ pub(crate) fn only_gguf(folder: &Path) -> Option<PathBuf> {
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }
+
+#[cfg(test)]
+mod tests;

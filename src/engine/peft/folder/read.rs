@@ -176,7 +176,7 @@ impl Found {
             return Err(other(what));
         };
         let Some(stored) = file.tensor(name)? else { return Ok(()) };
-        let &[rows, cols] = stored.shape() else {
+        let &[rows, cols] = stored.shape().as_slice() else {
             return Err(fail(format!("expected a matrix, got shape {:?}", stored.shape())));
         };
         let (out_features, in_features) = model.linear_shape(key.kind);
