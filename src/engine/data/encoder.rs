@@ -68,6 +68,8 @@ impl<'a> Encoder<'a> {
                  conversation, so that the model learns to stop"
                     .to_string(),
             );
+        } else if !mask::trains_terminators(&default.chat, &default.shape) {
+            notices.push("the chat template does not end every answer: the model may not learn to stop".to_string());
         }
         Ok(Encoder { tokenizer, plain, default, tool_use, notices })
     }

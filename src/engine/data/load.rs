@@ -301,6 +301,29 @@ mod tests {
     }
 
     #[test]
+    fn tags_without_the_terminator_are_completed_or_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder, "d.jsonl", "{\"question\":\"q\",\"answer\":\"a\"}");
+        let trained = |end: &str| {
+            let source = format!(
+                "{{% for m in messages %}}{{{{ '<|im_start|>' + m.role + '\n' }}}}{{% if m.role == 'assistant' %}}\
+                 {{% generation %}}{{{{ m.content }}}}{{% endgeneration %}}{{% else %}}{{{{ m.content }}}}{{% endif %}}\
+                 {end}{{% endfor %}}"
+            );
+            let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(&source));
+            let data = load(&settings(&path), &tokenizer, 0).unwrap();
+            let sample = &data.train[0];
+            let ids: Vec<u32> =
+                std::iter::zip(&sample.tokens, &sample.trained).filter(|t| *t.1).map(|t| *t.0).collect();
+            (tokenizer.decode(&ids, false).unwrap(), data.report.notices)
+        };
+        assert_eq!(trained("{{ '.<|im_end|>' }}"), ("a.<|im_end|>".into(), vec![]));
+        let notice = "the chat template does not end every answer: the model may not learn to stop";
+        let last_only = "{% if loop.last %}{{ '<|im_end|>' }}{% else %}{{ '.' }}{% endif %}";
+        assert_eq!(trained(last_only), ("a<|im_end|>".into(), vec![notice.to_string()]));
+    }
+
+    #[test]
     fn refusals_of_the_template_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let rows = "{\"question\":\"q\",\"answer\":\"a\",\"system\":\"s\"}\n{\"question\":\"q\",\"answer\":\"a\"}\n";

@@ -4,18 +4,19 @@ use std::ops::Range;
 
 use super::shape::marker;
 use super::{TurnShape, calls_tool};
-use crate::engine::data::Conversation;
 use crate::engine::data::template::ChatTemplate;
+use crate::engine::data::{Conversation, Message};
 
-/// The turns that the alignment settles: index of the message, range of its trained text.
+/// The turns that the alignment settles: index of the message, range of its trained text. `answered` are the indices of
+/// the messages that get a marker.
 pub(super) fn turns(
     template: &ChatTemplate,
     shape: &TurnShape,
     conversation: &Conversation,
     text: &str,
+    answered: &[usize],
 ) -> Vec<(usize, Range<usize>)> {
-    // Markers that the data itself contains would be found in the wrong places.
-    let Some((answered, literals)) = literals(template, conversation) else { return Vec::new() };
+    let Some(literals) = literals(template, conversation, answered) else { return Vec::new() };
     let mut found = Vec::new();
     let Some(mut at) = text.starts_with(&literals[0]).then_some(literals[0].len()) else { return found };
     for (i, &turn) in answered.iter().enumerate() {
@@ -36,7 +37,8 @@ pub(super) fn turns(
         let settled = candidates.iter().copied().find(|end| whole(*end));
         // The template changed the answer in its own way: then what follows must say where it ends.
         let settled = settled.or_else(|| match (is_last, after.is_empty()) {
-            (true, _) => text.len().checked_sub(after.len()).filter(|end| *end >= at && whole_at(text, *end, after)),
+            _ if is_silent(message) => None,
+            (true, _) => text.strip_suffix(after).map(str::len).filter(|end| *end >= at),
             (false, false) => text[at..].find(after).map(|length| at + length),
             (false, true) => None,
         });
@@ -53,35 +55,29 @@ pub(super) fn turns(
     found
 }
 
-fn whole_at(text: &str, at: usize, literal: &str) -> bool {
-    text.get(at..).is_some_and(|rest| rest == literal)
+/// Whether an answer has no text: it is empty, or a tool call alone.
+pub(super) fn is_silent(message: &Message) -> bool {
+    message.content.as_deref().is_none_or(|content| content.trim().is_empty())
 }
 
-/// The template's own text before, between and behind the answers that are not empty, and the indices of those.
-fn literals(template: &ChatTemplate, conversation: &Conversation) -> Option<(Vec<usize>, Vec<String>)> {
+/// The template's own text before, between and behind the answers.
+fn literals(template: &ChatTemplate, conversation: &Conversation, answered: &[usize]) -> Option<Vec<String>> {
     let mut marked = conversation.messages.clone();
-    let mut answered = Vec::new();
-    for (i, message) in marked.iter_mut().enumerate() {
-        let content = message.content.as_deref().unwrap_or_default();
-        if content.contains(['\u{FDD2}', '\u{FDD3}']) {
-            return None;
-        }
-        if message.is_assistant() && !content.trim().is_empty() {
-            message.content = Some(marker(i));
-            answered.push(i);
-        }
+    for &turn in answered {
+        marked[turn].content = Some(marker(turn));
     }
     let text = template.render(&marked, conversation.tools.as_ref(), false).ok()?.text;
     let mut literals = Vec::with_capacity(answered.len() + 1);
     let mut rest = text.as_str();
-    for turn in &answered {
-        let (before, behind) = rest.split_once(&marker(*turn))?;
+    for &turn in answered {
+        let (before, behind) = rest.split_once(&marker(turn))?;
         literals.push(before.to_string());
         rest = behind;
     }
     literals.push(rest.to_string());
+    // A marker too many: the template repeats an answer, or the data itself contains the marker's characters.
     let clean = literals.iter().all(|literal| !literal.contains(['\u{FDD2}', '\u{FDD3}']));
-    (clean && !answered.is_empty()).then_some((answered, literals))
+    (clean && !answered.is_empty()).then_some(literals)
 }
 
 /// An answer as templates write it: as it is, trimmed, or without the thoughts before `</think>`.

@@ -18,6 +18,8 @@
 mod align;
 mod prefix;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -55,7 +57,16 @@ pub fn trained_ranges(
         }
         return Ok(ranges.into_iter().zip(&assistants).filter(|(_, turn)| wanted(turn)).map(|(r, _)| r).collect());
     }
-    let aligned = align::turns(template, shape, conversation, &rendered.text);
+    // Markers also in the place of empty answers first: where that makes the template write something else, the
+    // alignment notices, and the answers with text are aligned alone.
+    let mut aligned = align::turns(template, shape, conversation, &rendered.text, &assistants);
+    if aligned.len() < assistants.len() {
+        let spoken: Vec<usize> =
+            assistants.iter().copied().filter(|turn| !align::is_silent(&messages[*turn])).collect();
+        if spoken.len() < assistants.len() {
+            aligned.extend(align::turns(template, shape, conversation, &rendered.text, &spoken));
+        }
+    }
     let mut ranges: Vec<Range<usize>> = Vec::with_capacity(assistants.len());
     for turn in &assistants {
         let found = match aligned.iter().find(|(index, _)| index == turn) {
@@ -72,16 +83,24 @@ pub fn trained_ranges(
     Ok(ranges.into_iter().zip(&assistants).filter(|(_, turn)| wanted(turn)).map(|(range, _)| range).collect())
 }
 
+/// Whether each of two answers is trained with what ends it. `true` also where the template does not render them.
+pub fn trains_terminators(template: &ChatTemplate, shape: &TurnShape) -> bool {
+    let messages = ["a", "b"].iter().flat_map(|text| [Message::user(*text), Message::assistant(*text)]).collect();
+    let conversation = Conversation { messages, tools: None };
+    let Ok(rendered) = template.render(&conversation.messages, None, false) else { return true };
+    let Ok(ranges) = trained_ranges(template, shape, &conversation, &rendered) else { return true };
+    ranges.iter().all(|range| shape.ends_turn(&rendered.text[range.clone()]))
+}
+
 /// The tagged ranges. A terminator that follows right behind the tags is trained too: without it the model would learn
 /// to speak and not to stop.
 fn tagged(shape: &TurnShape, rendered: &Rendered) -> Vec<Range<usize>> {
-    let extend = |range: &Range<usize>| {
-        let inside = rendered.text[range.clone()].trim_end();
-        let ended = !shape.terminator.is_empty() && inside.ends_with(shape.terminator.trim());
-        let end = if ended { range.end } else { shape.immediate_end(&rendered.text, range.end).unwrap_or(range.end) };
-        range.start..end
+    let text = &rendered.text;
+    let end = |range: &Range<usize>| match shape.ends_turn(&text[range.clone()]) {
+        true => range.end,
+        false => shape.terminator_end(text, range.end).unwrap_or(range.end),
     };
-    rendered.generation.iter().filter(|range| !range.is_empty()).map(extend).collect()
+    rendered.generation.iter().filter(|range| !range.is_empty()).map(|range| range.start..end(range)).collect()
 }
 
 /// Whether a message carries a tool call.

@@ -27,21 +27,18 @@ pub(super) fn turn(
     let start = match prompted {
         Some(prompted) => prompted.len(),
         None => {
-            // The prompt for an answer says more than the turn's own header (it opens thoughts that history drops):
-            // the turn begins where the two part, before its text at the latest.
             let open = render(turn, false).filter(|o| upto.starts_with(o.as_str()) && text.starts_with(o.as_str()))?;
-            let header = common_prefix(&upto[open.len()..], &shape.generation_prompt);
-            let spoken = upto[open.len()..].find(answer)?;
+            let turn = &upto[open.len()..];
+            let header = shape.prompt_length(turn);
+            // Where the answer begins at the latest; one without text begins with what ends it.
+            let spoken = turn.find(if answer.is_empty() { shape.terminator.trim_start() } else { answer })?;
             open.len() + header.min(spoken)
         }
     };
     let answer_end = upto[start..].find(answer).map_or(start, |at| start + at + answer.len());
     let end = shape.turn_end(&upto, answer_end, upto.len(), calls_tool(message));
     let end = end.unwrap_or_else(|| upto.trim_end().len()).max(answer_end);
-    (end > start && text.get(start..end) == Some(&upto[start..end])).then_some(start..end)
-}
-
-/// Length in bytes of the longest common beginning.
-fn common_prefix(a: &str, b: &str) -> usize {
-    a.chars().zip(b.chars()).take_while(|(x, y)| x == y).map(|(x, _)| x.len_utf8()).sum()
+    // Nothing said and nothing that ends it: there is nothing to train.
+    let said = end > start || shape.terminator.is_empty();
+    (said && text.get(start..end) == Some(&upto[start..end])).then_some(start..end)
 }

@@ -36,32 +36,63 @@ impl TurnShape {
         let (before, after) = (&whole[..at], &whole[at + marker(0).len()..]);
         if let (Some(open), Some(prompted)) = (render(&question, false), render(&question, true)) {
             shape.generation_prompt = prompted.strip_prefix(open.as_str()).unwrap_or_default().to_string();
-            shape.lead = before.strip_prefix(prompted.as_str()).unwrap_or_default().to_string();
+            let header = before.strip_prefix(open.as_str()).unwrap_or_default();
+            shape.lead = header[shape.prompt_length(header)..].to_string();
         }
-        let white = after.len() - after.trim_start().len();
-        shape.terminator = match shape.control_token_at(&after[white..]) {
-            Some(token) => after[..white + token.len()].to_string(),
-            None => match shape.control_tokens.iter().filter_map(|t| Some(after.find(t)? + t.len())).min() {
-                Some(end) => after[..end].to_string(),
-                None => after.trim_end().to_string(),
-            },
+        let first = shape.control_tokens.iter().filter_map(|token| after.find(token.as_str())).min();
+        shape.terminator = match first {
+            // Control tokens that follow one another end the turn together.
+            Some(mut end) => {
+                while let Some(token) = shape.control_token_at(&after[end..]) {
+                    end += token.len();
+                }
+                after[..end].to_string()
+            }
+            None => after.trim_end().to_string(),
         };
         shape
     }
 
+    /// The control token that `text` begins with.
     fn control_token_at(&self, text: &str) -> Option<&str> {
         self.control_tokens.iter().find(|token| text.starts_with(token.as_str())).map(String::as_str)
     }
 
-    /// The end of the terminator, if one stands right at `from`, white space aside.
-    pub(super) fn immediate_end(&self, text: &str, from: usize) -> Option<usize> {
-        let tail = &text[from..];
-        let white = tail.len() - tail.trim_start().len();
+    /// How much of a turn's text is the prompt for an answer: as far as the two agree. The prompt may say more than the
+    /// turn does (it opens thoughts that history drops).
+    pub(super) fn prompt_length(&self, turn: &str) -> usize {
+        let pairs = turn.chars().zip(self.generation_prompt.chars());
+        let common = pairs.take_while(|(x, y)| x == y).map(|(x, _)| x.len_utf8()).sum();
+        self.outside_control_token(turn, common)
+    }
+
+    /// Moves a place in `text` that is inside a control token to where that token begins.
+    fn outside_control_token(&self, text: &str, place: usize) -> usize {
+        let inside = |at: &usize| self.control_token_at(&text[*at..]).is_some_and(|token| at + token.len() > place);
+        text.char_indices().map(|(at, _)| at).take_while(|at| *at < place).find(inside).unwrap_or(place)
+    }
+
+    /// Whether a turn's text contains what ends it, white space aside.
+    pub(super) fn ends_turn(&self, text: &str) -> bool {
+        let text = text.trim_end();
+        let terminator = self.terminator.trim();
+        (!terminator.is_empty() && text.ends_with(terminator))
+            || self.control_tokens.iter().any(|token| text.ends_with(token.as_str()))
+    }
+
+    /// The end of the terminator, if it stands right at `from`, white space aside.
+    pub(super) fn terminator_end(&self, text: &str, from: usize) -> Option<usize> {
+        let tail = text[from..].trim_start();
         let terminator = self.terminator.trim_start();
-        if !terminator.is_empty() && tail[white..].starts_with(terminator) {
-            return Some(from + white + terminator.len());
-        }
-        self.control_token_at(&tail[white..]).map(|token| from + white + token.len())
+        let found = !terminator.is_empty() && tail.starts_with(terminator);
+        found.then_some(text.len() - tail.len() + terminator.len())
+    }
+
+    /// Like [`Self::terminator_end`]; another control token will do.
+    fn immediate_end(&self, text: &str, from: usize) -> Option<usize> {
+        let tail = text[from..].trim_start();
+        let other = || self.control_token_at(tail).map(|token| text.len() - tail.len() + token.len());
+        self.terminator_end(text, from).or_else(other)
     }
 
     /// The end of a turn whose answer ends at `from`, within `text[..limit]`. After a tool call the call itself stands

@@ -4,8 +4,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value as Jinja};
-use minijinja::{Environment, Error, ErrorKind, State};
+use minijinja::{Environment, Error, ErrorKind};
 use regex::Regex;
 use serde_json::Value;
 
@@ -36,7 +35,8 @@ pub(super) fn new(now: jiff::ZonedDateTime) -> Environment<'static> {
         jiff::fmt::strtime::format(format.as_bytes(), &now)
             .map_err(|e| Error::new(ErrorKind::InvalidOperation, format!("strftime_now({format:?}): {e}")))
     });
-    environment.add_function("__generation__", generation);
+    environment.add_test("iterable", python::is_iterable);
+    environment.add_test("sequence", python::is_sequence);
     environment
 }
 
@@ -57,27 +57,21 @@ pub(super) fn describe(what: &str, error: &Error) -> TemplateError {
     format!("the chat template {what}: {}{colon}{detail}{line}", error.kind())
 }
 
-/// `{% generation %}…{% endgeneration %}` is an extension of transformers. It is a call block there too, so that
-/// variables have the same scope.
+/// `{% generation %}…{% endgeneration %}` is an extension of transformers: a block with a scope of its own. It becomes
+/// two scopes with a mark between them, so that the first tag of each pair trims the white space in front of the
+/// original tag and the second what follows it.
 pub(super) fn rewrite_generation_tags(source: &str) -> (String, bool) {
-    static OPEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\{%([-+]?)\s*generation\s*([-+]?)%\}").ok());
-    static CLOSE: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"\{%([-+]?)\s*endgeneration\s*([-+]?)%\}").ok());
-    let (Some(open), Some(close)) = (OPEN.as_ref(), CLOSE.as_ref()) else { return (source.to_string(), false) };
-    if !open.is_match(source) {
-        return (source.to_string(), false);
-    }
-    let opened = open.replace_all(source, "{%$1 call __generation__(__marks__) $2%}");
-    (close.replace_all(&opened, "{%$1 endcall $2%}").into_owned(), true)
-}
-
-/// Renders the block and puts the marks around it.
-fn generation(state: &mut State, marks: &str, kwargs: Kwargs) -> Result<Jinja, Error> {
-    let caller: Jinja = kwargs.get("caller")?;
-    let body = caller.call(state, &[])?;
-    let mut chars = marks.chars();
-    let (Some(open), Some(close)) = (chars.next(), chars.next()) else { return Ok(body) };
-    Ok(Jinja::from_safe_string(format!("{open}{body}{close}")))
+    static TAG: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}").ok());
+    let Some(tag) = TAG.as_ref().filter(|tag| tag.is_match(source)) else { return (source.to_string(), false) };
+    let rewrite = |found: &regex::Captures| {
+        let (left, right) = (&found[1], &found[3]);
+        match found.get(2) {
+            None => format!("{{%{left} with +%}}{{{{ __marks__[0] }}}}{{%+ with {right}%}}"),
+            Some(_) => format!("{{%{left} endwith +%}}{{{{ __marks__[1] }}}}{{%+ endwith {right}%}}"),
+        }
+    };
+    (tag.replace_all(source, rewrite).into_owned(), true)
 }
 
 /// Two characters that stand for the beginning and the end of generated text while a template renders.

@@ -6,6 +6,8 @@
 mod chatml;
 mod environment;
 mod python;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 

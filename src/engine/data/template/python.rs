@@ -159,7 +159,17 @@ pub(super) fn dict(args: Rest<Jinja>, kwargs: Kwargs) -> Result<Jinja, Error> {
     for name in kwargs.args() {
         entries.push((Jinja::from(name), kwargs.get(name)?));
     }
-    Ok(entries.into_iter().collect())
+    Ok(Jinja::from_pairs(entries))
+}
+
+/// Jinja's test `iterable`: whether Python's `iter(value)` works.
+pub(super) fn is_iterable(value: &Jinja) -> bool {
+    is_sequence(value) || value.kind() == ValueKind::Iterable
+}
+
+/// Jinja's test `sequence`: whether the value has a length and can be indexed.
+pub(super) fn is_sequence(value: &Jinja) -> bool {
+    matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Map | ValueKind::Undefined)
 }
 
 /// Methods that `minijinja_contrib::pycompat` lacks and chat templates use; all others are its.

@@ -1,0 +1,141 @@
+//! Against transformers: tests/reference/masks.py wrote the expected masks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use serde_json::Value;
+use tokenizers::Tokenizer;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+
+use crate::engine::config::LossOn;
+use crate::engine::data::testing::{byte_tokenizer, now};
+use crate::engine::data::{Encoded, Encoder, Example, Format};
+use crate::engine::formats::TextTokenizer;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn text_tokenizer(folder: &Path, template: String) -> TextTokenizer {
+    let mut tokenizer = byte_tokenizer(&[], None);
+    tokenizer.tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).unwrap();
+    // The fixture's offsets are whole; that a tokenizer may cut white space out of them must not matter.
+    tokenizer.tokenizer.with_post_processor(Some(ByteLevel::new(false, true, false)));
+    (tokenizer.bos_token, tokenizer.eos_token) = (Some("<s>".into()), Some("</s>".into()));
+    tokenizer.bos_id = tokenizer.token_id("<s>");
+    tokenizer.eos_id = tokenizer.token_id("</s>");
+    tokenizer.chat_template = Some(template);
+    tokenizer
+}
+
+fn flags(trained: &[bool]) -> String {
+    trained.iter().map(|t| if *t { '1' } else { '0' }).collect()
+}
+
+/// The trained texts of a mask, for a message that can be read.
+fn spans(tokenizer: &TextTokenizer, ids: &[u32], mask: &str) -> Vec<String> {
+    let mut spans: Vec<Vec<u32>> = Vec::new();
+    let mut before = '0';
+    for (id, flag) in ids.iter().zip(mask.chars()) {
+        if flag == '1' {
+            if before == '0' {
+                spans.push(Vec::new());
+            }
+            spans.last_mut().unwrap().push(*id);
+        }
+        before = flag;
+    }
+    spans.iter().map(|ids| tokenizer.decode(ids, false).unwrap()).collect()
+}
+
+/// Compares every case of a fixture, with the templates' tags (`mask`) or without them (`trimmed`).
+fn differences(folder: &Path, tagged: bool) -> (usize, Vec<String>) {
+    let fixture: Value = serde_json::from_slice(&std::fs::read(folder.join("masks.json")).unwrap()).unwrap();
+    let tags = Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}").unwrap();
+    let untag = |found: &regex::Captures| {
+        let tag = if found.get(2).is_some() { "endif" } else { "if true" };
+        format!("{{%{} {tag} {}%}}", &found[1], &found[3])
+    };
+    let cases = fixture["cases"].as_array().unwrap();
+    let mut by_template: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for case in cases {
+        by_template.entry(case["template"].as_str().unwrap()).or_default().push(case);
+    }
+    let mut differences = Vec::new();
+    for (name, cases) in by_template {
+        let mut source = match fixture["sources"][name].as_str() {
+            Some(source) => source.to_string(),
+            None => std::fs::read_to_string(fixtures().join(format!("templates/{name}.jinja"))).unwrap(),
+        };
+        if !tagged {
+            source = tags.replace_all(&source, untag).into_owned();
+        }
+        let tokenizer = text_tokenizer(folder, source);
+        let encoder = Encoder::new(&tokenizer, now()).unwrap();
+        for case in cases {
+            let conversation = case["conversation"].as_str().unwrap();
+            let row = fixture["conversations"][conversation].as_object().unwrap();
+            let example = Format::Messages.read(row).unwrap();
+            let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+            let expected = case[if tagged { "mask" } else { "trimmed" }].as_str().unwrap();
+            let found = match encoder.encode(&example, LossOn::Completions).unwrap() {
+                Ok(found) => found,
+                // No answer in the conversation, or none that says anything.
+                Err(_) if !expected.contains('1') => continue,
+                Err(reason) => {
+                    differences.push(format!("{name}, {conversation}: {reason}"));
+                    continue;
+                }
+            };
+            let Encoded { mut tokens, mut trained } = found;
+            if encoder.turn_shape().terminator.is_empty() && tokens.len() == ids.len() + 1 {
+                // The end-of-sequence token that such conversations get, trained where an answer is last.
+                assert_eq!(tokens.pop(), tokenizer.eos_id);
+                let Example::Conversation(c) = &example else { panic!() };
+                assert_eq!(trained.pop(), Some(c.messages.last().unwrap().is_assistant()));
+            }
+            assert_eq!(tokens, ids, "{name}, {conversation}");
+            let found = flags(&trained);
+            if found != expected {
+                let of = |mask| spans(&tokenizer, &ids, mask);
+                differences.push(format!(
+                    "{name}, {conversation}:\n  expected {:?}\n  found    {:?}",
+                    of(expected),
+                    of(&found)
+                ));
+            }
+        }
+    }
+    (cases.len(), differences)
+}
+
+fn assert_equal(folder: &Path, tagged: bool) -> usize {
+    let (count, differences) = differences(folder, tagged);
+    assert!(differences.is_empty(), "{} of {count}:\n{}", differences.len(), differences.join("\n"));
+    count
+}
+
+#[test]
+fn tagged_templates_train_what_transformers_trains() {
+    assert_eq!(assert_equal(&fixtures().join("masks"), true), 143);
+}
+
+#[test]
+fn turns_are_found_without_tags() {
+    assert_eq!(assert_equal(&fixtures().join("masks"), false), 143);
+}
+
+/// Templates of published models are not part of this repository; the script makes the masks of a folder on demand.
+#[test]
+fn published_templates_train_what_transformers_trains() {
+    let Some(folder) = std::env::var_os("LORA_STUDIO_TEMPLATE_MASKS") else {
+        println!("skipped: LORA_STUDIO_TEMPLATE_MASKS names no output of tests/reference/masks.py");
+        return;
+    };
+    assert_equal(Path::new(&folder), true);
+    // Authors put the beginning of a tag in different places (before the header, behind empty thoughts), so without
+    // the tags this is for reading.
+    let (count, differences) = differences(Path::new(&folder), false);
+    println!("without tags {} of {count} differ:\n{}", differences.len(), differences.join("\n"));
+}

@@ -1,0 +1,122 @@
+//! Against transformers: tests/reference/templates.py wrote the expected texts.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::ChatTemplate;
+use crate::engine::data::testing::now;
+use crate::engine::data::{Format, Message, chat_template};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// Compares every rendering of a fixture; what differs, in words.
+fn differences(fixture: &Path) -> (usize, Vec<String>) {
+    let fixture: Value = serde_json::from_slice(&std::fs::read(fixture).unwrap()).unwrap();
+    let special: Vec<(String, String)> = fixture["special_tokens"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, token)| (name.clone(), token.as_str().unwrap().to_string()))
+        .collect();
+    let mut differences = Vec::new();
+    let cases = fixture["cases"].as_array().unwrap();
+    for case in cases {
+        let name = case["template"].as_str().unwrap();
+        let source = match fixture["sources"][name].as_str() {
+            Some(source) => source.to_string(),
+            None => std::fs::read_to_string(fixtures().join(format!("templates/{name}.jinja"))).unwrap(),
+        };
+        let conversation = &fixture["conversations"][case["conversation"].as_str().unwrap()];
+        let case_name = format!("{name}, {}, prompt {}", case["conversation"], case["prompt"]);
+        let rendered = ChatTemplate::new(&source, special.clone(), now()).and_then(|template| {
+            let messages = messages(conversation);
+            template.render(&messages, conversation.get("tools"), case["prompt"].as_bool().unwrap())
+        });
+        match (case["text"].as_str(), rendered) {
+            (Some(text), Ok(rendered)) => {
+                if rendered.text != text {
+                    differences.push(format!("{case_name}:\n  expected {text:?}\n  found    {:?}", rendered.text));
+                }
+                let ranges: Vec<[usize; 2]> = rendered.generation.iter().map(|r| [r.start, r.end]).collect();
+                if serde_json::to_value(&ranges).unwrap() != case["generation"] {
+                    differences.push(format!("{case_name}: expected {}, found {ranges:?}", case["generation"]));
+                }
+            }
+            (Some(_), Err(reason)) => differences.push(format!("{case_name}: {reason}")),
+            (None, Ok(rendered)) if case["raised"] == true => {
+                differences.push(format!("{case_name}: expected {}, found {:?}", case["error"], rendered.text));
+            }
+            // Jinja fails where an absent column is used; minijinja may take it for an empty text.
+            (None, Ok(_)) => {}
+            (None, Err(reason)) => {
+                let refusal =
+                    format!("the chat template refuses the conversation: {}", case["error"].as_str().unwrap());
+                if case["raised"] == true && reason != refusal {
+                    differences.push(format!("{case_name}: expected {refusal:?}, found {reason:?}"));
+                }
+            }
+        }
+    }
+    (cases.len(), differences)
+}
+
+fn messages(conversation: &Value) -> Vec<Message> {
+    match Format::Messages.read(conversation.as_object().unwrap()).unwrap() {
+        crate::engine::data::Example::Conversation(conversation) => conversation.messages,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn templates_render_as_in_transformers() {
+    let (count, differences) = differences(&fixtures().join("templates.json"));
+    assert_eq!(count, 364);
+    assert!(differences.is_empty(), "{} of {count}:\n{}", differences.len(), differences.join("\n"));
+}
+
+/// Templates of published models are not part of this repository; the script renders a folder of them on demand.
+#[test]
+fn published_templates_render_as_in_transformers() {
+    let Some(fixture) = std::env::var_os("LORA_STUDIO_TEMPLATES") else {
+        println!("skipped: LORA_STUDIO_TEMPLATES names no output of tests/reference/templates.py");
+        return;
+    };
+    let (count, differences) = differences(Path::new(&fixture));
+    assert!(differences.is_empty(), "{} of {count}:\n{}", differences.len(), differences.join("\n"));
+}
+
+#[test]
+fn endless_templates_are_stopped() {
+    let stopped = "the chat template does not come to an end: it was stopped";
+    let long = "{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}";
+    let grows = "{% set ns = namespace(s='0123456789') %}{% for a in range(1000) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}";
+    for source in [long, grows] {
+        let started = std::time::Instant::now();
+        assert_eq!(chat_template(source).unwrap().render(&[], None, false).unwrap_err(), stopped);
+        assert!(started.elapsed().as_secs() < 20);
+    }
+    let recursive = "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}";
+    assert!(chat_template(recursive).unwrap().render(&[], None, false).is_err());
+}
+
+#[test]
+fn broken_templates_are_named() {
+    let reason = chat_template("a\n{% for m in %}").err().unwrap();
+    assert!(reason.starts_with("the chat template is not valid: syntax error: unexpected end of block"), "{reason}");
+    assert!(reason.ends_with("(line 2 of the template)"), "{reason}");
+    let reason = chat_template("{{ nothing() }}").unwrap().render(&[], None, false).unwrap_err();
+    assert!(reason.starts_with("the chat template failed: unknown function: nothing is unknown"), "{reason}");
+}
+
+#[test]
+fn marks_never_meet_the_text() {
+    // The conversation contains the characters that would mark generated text.
+    let template = chat_template("{% generation %}{{ messages[0].content }}{% endgeneration %}!").unwrap();
+    let content = "\u{FDD0}a\u{FDD1}\u{FDD2}";
+    let rendered = template.render(&[Message::user(content)], None, false).unwrap();
+    assert_eq!(rendered.text, format!("{content}!"));
+    assert_eq!(rendered.generation, [0..content.len()]);
+}
