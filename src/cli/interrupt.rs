@@ -1,19 +1,18 @@
 //! Ctrl-C: the first asks the work to stop, the second ends the process.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a shell reports for a program that Ctrl-C ended.
 pub(super) const STATUS: u8 = 130;
 
 static PRESSED: AtomicU32 = AtomicU32::new(0);
 
-/// Sets `stop` at the first Ctrl-C (or termination signal) and says `notice`; exits at the second.
-pub(super) fn on_interrupt(stop: Arc<AtomicBool>, notice: &'static str) {
+/// Calls `stop` and says `notice` at the first Ctrl-C (or termination signal); exits at the second.
+pub(super) fn on_interrupt(stop: impl Fn() + Send + 'static, notice: &'static str) {
     let handler = move || {
         if PRESSED.fetch_add(1, Ordering::SeqCst) == 0 {
-            stop.store(true, Ordering::SeqCst);
-            eprintln!("\n{notice}");
+            stop();
+            super::output::note(format!("\n{notice}"));
         } else {
             std::process::exit(i32::from(STATUS));
         }

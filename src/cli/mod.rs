@@ -1,10 +1,15 @@
 //! The command line: one file per subcommand, over the same engine as the window.
 
+mod args;
+mod bench;
 mod devices;
+mod inspect;
 mod interrupt;
+mod model;
 mod output;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -18,6 +23,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say what a path holds: a model, an adapter, a run or a dataset
+    Inspect(inspect::Args),
+    /// Measure how fast this machine trains, decodes and multiplies
+    Bench(bench::Args),
     /// List the devices that a run can use
     Devices(devices::Args),
 }
@@ -25,6 +34,7 @@ enum Command {
 /// Runs the program on the process's own arguments. The exit status is 0, or 1 after one line `error: …` on standard
 /// error, or 2 for wrong arguments, or 130 after Ctrl-C.
 pub fn main() -> ExitCode {
+    let started = Instant::now();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -38,6 +48,8 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let result = match command {
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Bench(args) => bench::run(&args, started),
         Command::Devices(args) => devices::run(&args),
     };
     match result {

@@ -1,0 +1,82 @@
+//! `lora-studio bench`: how fast this machine trains, decodes and multiplies.
+
+mod gemm;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::args::words;
+use super::output::Failure;
+use crate::engine::config::{Checkpointing, Quantization};
+use crate::engine::ops::Compute;
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum What {
+    /// Products of a decoder's shapes with frozen weights
+    Gemm,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to measure
+    what: What,
+    /// The model: builtin:NAME, a folder, or a .gguf file
+    #[arg(long, default_value = "builtin:tiny-chat")]
+    model: String,
+    /// Tokens of a sequence
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
+    seq: u32,
+    /// Sequences of a step
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: u32,
+    /// Rank of the adapter; its alpha is twice that
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    rank: u32,
+    /// How the frozen weights lie in memory
+    #[arg(long, default_value = "nf4", value_parser = words::<Quantization>(&["nf4", "none", "keep"]))]
+    quantization: Quantization,
+    /// Type of the inputs of matrix products
+    #[arg(long, default_value = "bf16", value_parser = words::<Compute>(&["bf16", "f32"]))]
+    compute: Compute,
+    /// What a layer keeps for its backward
+    #[arg(long, default_value = "none", value_parser = words::<Checkpointing>(&["none", "per-layer", "auto"]))]
+    checkpointing: Checkpointing,
+    /// Dropout of the adapter
+    #[arg(long, default_value_t = 0.0)]
+    dropout: f64,
+    /// Steps that count; two more go before them
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    steps: u32,
+    /// Rows to train on: JSON lines with question and answer
+    #[arg(long, default_value = "../shared/data/gsm8k_train.jsonl")]
+    data: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, started: Instant) -> Result<(), Failure> {
+    match args.what {
+        What::Gemm => gemm::run(args),
+    }
+}
+
+/// The middle of the values, which one slow step does not move.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_median_is_the_peers() {
+        // `times[len(times) // 2]` of the sorted times, as the Python benchmark takes it.
+        assert_eq!(super::median(&[3.0, 1.0, 2.0, 9.0]), 3.0);
+        assert_eq!(super::median(&[5.0]), 5.0);
+        assert_eq!(super::median(&[]), 0.0);
+    }
+}

@@ -1,0 +1,39 @@
+//! `lora-studio inspect`: what a path holds: a model, an adapter, a run or a dataset.
+
+mod adapter;
+mod model;
+mod run;
+
+use std::path::PathBuf;
+
+use super::output::Failure;
+use crate::engine::Error;
+use crate::engine::config::expand_home;
+
+/// Arguments of `inspect`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A model, an adapter folder, a run folder, a data file, or builtin:NAME
+    #[arg(value_name = "PATH")]
+    path: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let path: PathBuf = expand_home(&args.path);
+    if !path.exists() {
+        return Err(Error::file("there is no such file or folder", &path).into());
+    }
+    if path.is_dir() {
+        if path.join("adapter_config.json").is_file() {
+            return adapter::show(&path, args.json);
+        }
+        if path.join("run.toml").is_file() {
+            return run::show(&path, args.json);
+        }
+        return model::show(&args.path, args.json);
+    }
+    model::show(&args.path, args.json)
+}
