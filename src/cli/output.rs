@@ -134,6 +134,13 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
+/// One line of at most `width` columns.
+pub(super) fn shorten(text: &str, width: usize) -> String {
+    let cut = text.trim_end();
+    let indent: String = cut.chars().take_while(|c| *c == ' ').collect();
+    console::truncate_str(&format!("{indent}{}", one_line(cut)), width, "…").into_owned()
+}
+
 /// Two texts side by side under two headings, each wrapped to its half of the screen.
 pub(super) fn columns(headings: (&str, &str), texts: (&str, &str), width: usize) -> String {
     let half = (width.saturating_sub(3) / 2).max(16);
@@ -228,6 +235,12 @@ I am a small model.  │ Arr! I be a wee
         assert_eq!(wrap("日本語日本", 4), ["日本", "語日", "本"]);
         assert_eq!(wrap("a\n\nb", 9), ["a", "", "b"]);
         assert_eq!(wrap("", 9), [""]);
+    }
+
+    #[test]
+    fn a_long_text_is_shortened_to_one_line() {
+        assert_eq!(shorten("  a:\n b", 10), "  a: b");
+        assert_eq!(shorten("abcdefghij", 5), "abcd…");
     }
 
     #[test]

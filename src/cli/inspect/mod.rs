@@ -1,6 +1,7 @@
 //! `lora-studio inspect`: what a path holds: a model, an adapter, a run or a dataset.
 
 mod adapter;
+mod dataset;
 mod model;
 mod run;
 
@@ -35,5 +36,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
         return model::show(&args.path, args.json);
     }
-    model::show(&args.path, args.json)
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("gguf") => model::show(&args.path, args.json),
+        _ => dataset::show(&path.to_string_lossy(), args.json),
+    }
 }
