@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod devices;
+mod eval;
 mod inspect;
 mod interrupt;
 mod model;
@@ -23,6 +24,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure the loss of a model, with or without an adapter, on rows
+    Eval(eval::Args),
     /// Say what a path holds: a model, an adapter, a run or a dataset
     Inspect(inspect::Args),
     /// Measure how fast this machine trains, decodes and multiplies
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let result = match command {
+        Command::Eval(args) => eval::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args, started),
         Command::Devices(args) => devices::run(&args),

@@ -1,11 +1,86 @@
-//! What a user calls a model, opened.
+//! What a user calls a model or an adapter, opened and loaded.
 
-use super::output::Failure;
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+
+use super::args::words;
+use super::output::{Failure, interactive};
 use crate::engine::Error;
-use crate::engine::config::expand_home;
+use crate::engine::config::{Quantization, expand_home};
 use crate::engine::formats::{self, ModelSource};
+use crate::engine::model::{LoadOptions, Model, ModelConfig};
+use crate::engine::ops::Compute;
+use crate::engine::peft::{self, Adapter};
 
-/// Opens a folder or a `.gguf` file.
+/// How a model is loaded for a look at it: by default exactly, so that numbers compare with other programs'.
+#[derive(Debug, clap::Args)]
+pub(super) struct LoadArgs {
+    /// How the weights lie in memory; keep: as they are stored
+    #[arg(long, default_value = "keep", value_parser = words::<Quantization>(&["none", "nf4", "keep"]))]
+    quantization: Quantization,
+    /// Type of the inputs of matrix products
+    #[arg(long, default_value = "f32", value_parser = words::<Compute>(&["f32", "bf16"]))]
+    compute: Compute,
+}
+
+/// Opens `builtin:NAME`, a folder or a `.gguf` file.
 pub(super) fn open_model(name: &str) -> Result<ModelSource, Failure> {
     Ok(formats::open(expand_home(name))?)
+}
+
+/// Reads the weights, with a line on a terminal while it takes time.
+pub(super) fn load_model(source: &ModelSource, args: &LoadArgs) -> Result<Model, Failure> {
+    let options = LoadOptions { quantization: args.quantization, double_quant: true, compute: args.compute };
+    load_with(source, &options)
+}
+
+/// [`load_model`] with options of the engine.
+pub(super) fn load_with(source: &ModelSource, options: &LoadOptions) -> Result<Model, Failure> {
+    let bar = if interactive() { ProgressBar::new(1) } else { ProgressBar::hidden() };
+    let model = Model::load(source, options, &mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        true
+    });
+    bar.finish_and_clear();
+    Ok(model?)
+}
+
+/// Reads the adapter of that name: an adapter folder, or a run folder with a result.
+pub(super) fn load_adapter(name: Option<&str>, config: &ModelConfig) -> Result<Option<Adapter>, Failure> {
+    match name {
+        Some(name) => Ok(Some(peft::folder::read(&adapter_dir(name)?, config)?)),
+        None => Ok(None),
+    }
+}
+
+/// The adapter folder that is meant: the path itself, or what a run folder holds.
+pub(super) fn adapter_dir(name: &str) -> Result<PathBuf, Failure> {
+    let path = expand_home(name);
+    if !path.exists() {
+        return Err(Error::file("there is no such adapter folder", &path).into());
+    }
+    let is_run = path.join("run.toml").is_file() && !path.join("adapter_config.json").is_file();
+    if !is_run {
+        return Ok(path);
+    }
+    let result = path.join("adapter");
+    if result.is_dir() {
+        return Ok(result);
+    }
+    Err(no_result(&path))
+}
+
+fn no_result(run: &Path) -> Failure {
+    let message = format!(
+        "the run has no adapter yet: continue it with `lora-studio train --resume {}`, or name one of its checkpoints",
+        run.display()
+    );
+    Error::file(message, run).into()
+}
+
+/// A path with `~` expanded; `builtin:NAME` as it is.
+pub(super) fn expanded(text: &str) -> String {
+    expand_home(text).to_string_lossy().into_owned()
 }

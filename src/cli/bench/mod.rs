@@ -1,6 +1,7 @@
 //! `lora-studio bench`: how fast this machine trains, decodes and multiplies.
 
 mod gemm;
+mod train;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -13,6 +14,8 @@ use crate::engine::ops::Compute;
 /// What to measure.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum What {
+    /// Steps on real rows
+    Train,
     /// Products of a decoder's shapes with frozen weights
     Gemm,
 }
@@ -59,6 +62,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     match args.what {
+        What::Train => train::run(args, started),
         What::Gemm => gemm::run(args),
     }
 }

@@ -1,0 +1,158 @@
+//! `lora-studio eval`: the loss of a model, with or without an adapter, on the rows of a data file.
+
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::args::words;
+use super::model::{LoadArgs, load_adapter, load_model, open_model};
+use super::output::{Failure, duration, grouped, interactive, json, note, say};
+use crate::engine::config::{DataConfig, DataFormat, LossOn};
+use crate::engine::data::{self, Batch, Sample};
+use crate::engine::model::{Workspace, WorkspaceSize};
+
+/// Tokens that go through the model at once, unless one row is longer.
+const BATCH_TOKENS: usize = 2048;
+
+/// Arguments of `eval`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The model: builtin:NAME, a folder, or a .gguf file
+    #[arg(long)]
+    model: String,
+    /// An adapter folder
+    #[arg(long)]
+    adapter: Option<String>,
+    /// The rows: builtin:NAME or a file
+    #[arg(long)]
+    data: String,
+    /// Shape of the rows
+    #[arg(long, default_value = "auto", value_parser = words::<DataFormat>(&FORMATS))]
+    format: DataFormat,
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Which tokens count: all, or the assistant's
+    #[arg(long, default_value = "all", value_parser = words::<LossOn>(&["all", "completions"]))]
+    loss_on: LossOn,
+    /// Longer rows are cut to this many tokens; the model's context length if not given
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
+    max_seq_len: Option<u32>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What rows can look like; see the run file's `data.format`.
+const FORMATS: [&str; 7] = ["auto", "messages", "sharegpt", "alpaca", "prompt-completion", "question-answer", "text"];
+
+/// One row's loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Row {
+    /// Predicted tokens.
+    tokens: usize,
+    /// The mean of their negative log-likelihoods in nats; null for a row that predicts nothing.
+    nll: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Evaluation {
+    rows: Vec<Row>,
+    /// Mean over all predicted tokens, in nats.
+    loss: f64,
+    perplexity: f64,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let source = open_model(&args.model)?;
+    let tokenizer = source.tokenizer()?;
+    let adapter = load_adapter(args.adapter.as_deref(), &source.config)?;
+    let settings = DataConfig {
+        train: super::model::expanded(&args.data),
+        format: args.format,
+        max_seq_len: args.max_seq_len.map_or(source.config.max_positions, |n| n as usize),
+        loss_on: args.loss_on,
+        ..DataConfig::default()
+    };
+    let data = data::load(&settings, &tokenizer, 0)?;
+    for notice in &data.report.notices {
+        note(format!("warning: {notice}"));
+    }
+    let model = load_model(&source, &args.load)?;
+
+    let started = Instant::now();
+    let batches = batches(&data.train);
+    let laid: Vec<Batch> = batches.iter().map(|range| Batch::of(&data.train[range.clone()])).collect();
+    let mut workspace = Workspace::for_inference(&model, adapter.as_ref(), WorkspaceSize::of(&laid));
+    let bar = progress_bar(data.report.train.tokens);
+    let mut rows = vec![Row { tokens: 0, nll: None }; data.report.source.rows];
+    let (mut sum, mut count) = (0.0, 0);
+    for (range, batch) in batches.into_iter().zip(&laid) {
+        let nll = model.nll(batch, adapter.as_ref(), &mut workspace)?;
+        let mut nll = nll.iter();
+        for sample in &data.train[range] {
+            let tokens = sample.supervised();
+            let total: f64 = nll.by_ref().take(tokens).map(|&x| f64::from(x)).sum();
+            if let Some(row) = rows.get_mut(sample.row).filter(|_| tokens > 0) {
+                *row = Row { tokens, nll: Some(total / tokens as f64) };
+            }
+            sum += total;
+            count += tokens;
+        }
+        bar.inc(batch.tokens.len() as u64);
+    }
+    bar.finish_and_clear();
+
+    let loss = sum / count.max(1) as f64;
+    if args.json {
+        return json(&Evaluation { rows, loss, perplexity: loss.exp() });
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    say(format!("rows        {}", grouped(data.train.len() as u64)))?;
+    say(format!("tokens      {} predicted", grouped(count as u64)))?;
+    say(format!("loss        {loss:.4}"))?;
+    say(format!("perplexity  {:.3}", loss.exp()))?;
+    let speed = data.report.train.tokens as f64 / seconds.max(1e-9);
+    say(format!("time        {} ({} tokens/s)", duration(seconds), grouped(speed as u64)))
+}
+
+/// Neighbouring rows that go through the model together.
+fn batches(samples: &[Sample]) -> Vec<std::ops::Range<usize>> {
+    let mut found = Vec::new();
+    let (mut start, mut tokens) = (0, 0);
+    for (i, sample) in samples.iter().enumerate() {
+        if i > start && tokens + sample.tokens.len() > BATCH_TOKENS {
+            found.push(start..i);
+            (start, tokens) = (i, 0);
+        }
+        tokens += sample.tokens.len();
+    }
+    if start < samples.len() {
+        found.push(start..samples.len());
+    }
+    found
+}
+
+fn progress_bar(tokens: u64) -> ProgressBar {
+    if !interactive() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(tokens);
+    match ProgressStyle::with_template("{bar:28} {human_pos}/{human_len} tokens  {eta} left") {
+        Ok(style) => bar.with_style(style.progress_chars("━╸─")),
+        Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_grouped_in_order_and_none_is_lost() {
+        let sample = |n: usize| Sample { tokens: vec![0; n], trained: vec![true; n], row: 0 };
+        let samples: Vec<Sample> = [2000, 48, 1, 5000, 3, 2045, 1].into_iter().map(sample).collect();
+        assert_eq!(batches(&samples), [0..2, 2..3, 3..4, 4..6, 6..7]);
+        assert!(batches(&[]).is_empty());
+    }
+}
