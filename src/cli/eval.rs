@@ -9,8 +9,9 @@ use super::args::words;
 use super::model::{LoadArgs, load_adapter, load_model, open_model};
 use super::output::{Failure, duration, grouped, interactive, json, note, say};
 use crate::engine::config::{DataConfig, DataFormat, LossOn};
-use crate::engine::data::{self, Batch, Sample};
+use crate::engine::data::{self, Batch};
 use crate::engine::model::{Workspace, WorkspaceSize};
+use crate::engine::train::{evaluate, mean_loss};
 
 /// Tokens that go through the model at once, unless one row is longer.
 const BATCH_TOKENS: usize = 2048;
@@ -81,78 +82,43 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let model = load_model(&source, &args.load)?;
 
     let started = Instant::now();
-    let batches = batches(&data.train);
-    let laid: Vec<Batch> = batches.iter().map(|range| Batch::of(&data.train[range.clone()])).collect();
-    let mut workspace = Workspace::for_inference(&model, adapter.as_ref(), WorkspaceSize::of(&laid));
-    let bar = progress_bar(data.report.train.tokens);
-    let mut rows = vec![Row { tokens: 0, nll: None }; data.report.source.rows];
-    let (mut sum, mut count) = (0.0, 0);
-    for (range, batch) in batches.into_iter().zip(&laid) {
-        let nll = model.nll(batch, adapter.as_ref(), &mut workspace)?;
-        let mut nll = nll.iter();
-        for sample in &data.train[range] {
-            let tokens = sample.supervised();
-            let total: f64 = nll.by_ref().take(tokens).map(|&x| f64::from(x)).sum();
-            if let Some(row) = rows.get_mut(sample.row).filter(|_| tokens > 0) {
-                *row = Row { tokens, nll: Some(total / tokens as f64) };
-            }
-            sum += total;
-            count += tokens;
-        }
-        bar.inc(batch.tokens.len() as u64);
-    }
+    let size = WorkspaceSize::of(data.train.iter().map(|s| Batch::of([s])).collect::<Vec<_>>().iter());
+    let size =
+        WorkspaceSize { tokens: size.tokens.max(BATCH_TOKENS), supervised: size.supervised.max(BATCH_TOKENS), ..size };
+    let mut workspace = Workspace::for_inference(&model, adapter.as_ref(), size);
+    let bar = progress_bar(data.train.len());
+    let losses = evaluate(&model, adapter.as_ref(), &data.train, &mut workspace, &mut |done| {
+        bar.set_position(done as u64);
+        true
+    })?;
     bar.finish_and_clear();
+    let mut rows = vec![Row { tokens: 0, nll: None }; data.report.source.rows];
+    for (sample, loss) in data.train.iter().zip(&losses) {
+        if let Some(row) = rows.get_mut(sample.row).filter(|_| loss.tokens > 0) {
+            *row = Row { tokens: loss.tokens, nll: Some(loss.nll / loss.tokens as f64) };
+        }
+    }
 
-    let loss = sum / count.max(1) as f64;
+    let loss = mean_loss(&losses);
     if args.json {
         return json(&Evaluation { rows, loss, perplexity: loss.exp() });
     }
     let seconds = started.elapsed().as_secs_f64();
     say(format!("rows        {}", grouped(data.train.len() as u64)))?;
-    say(format!("tokens      {} predicted", grouped(count as u64)))?;
+    say(format!("tokens      {} predicted", grouped(losses.iter().map(|l| l.tokens as u64).sum())))?;
     say(format!("loss        {loss:.4}"))?;
     say(format!("perplexity  {:.3}", loss.exp()))?;
     let speed = data.report.train.tokens as f64 / seconds.max(1e-9);
     say(format!("time        {} ({} tokens/s)", duration(seconds), grouped(speed as u64)))
 }
 
-/// Neighbouring rows that go through the model together.
-fn batches(samples: &[Sample]) -> Vec<std::ops::Range<usize>> {
-    let mut found = Vec::new();
-    let (mut start, mut tokens) = (0, 0);
-    for (i, sample) in samples.iter().enumerate() {
-        if i > start && tokens + sample.tokens.len() > BATCH_TOKENS {
-            found.push(start..i);
-            (start, tokens) = (i, 0);
-        }
-        tokens += sample.tokens.len();
-    }
-    if start < samples.len() {
-        found.push(start..samples.len());
-    }
-    found
-}
-
-fn progress_bar(tokens: u64) -> ProgressBar {
+fn progress_bar(rows: usize) -> ProgressBar {
     if !interactive() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(tokens);
-    match ProgressStyle::with_template("{bar:28} {human_pos}/{human_len} tokens  {eta} left") {
+    let bar = ProgressBar::new(rows as u64);
+    match ProgressStyle::with_template("{bar:28} {human_pos}/{human_len} rows  {eta} left") {
         Ok(style) => bar.with_style(style.progress_chars("━╸─")),
         Err(_) => bar,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_grouped_in_order_and_none_is_lost() {
-        let sample = |n: usize| Sample { tokens: vec![0; n], trained: vec![true; n], row: 0 };
-        let samples: Vec<Sample> = [2000, 48, 1, 5000, 3, 2045, 1].into_iter().map(sample).collect();
-        assert_eq!(batches(&samples), [0..2, 2..3, 3..4, 4..6, 6..7]);
-        assert!(batches(&[]).is_empty());
     }
 }

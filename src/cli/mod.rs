@@ -4,10 +4,12 @@ mod args;
 mod bench;
 mod devices;
 mod eval;
+mod export;
 mod inspect;
 mod interrupt;
 mod model;
 mod output;
+mod train;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -24,8 +26,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Train an adapter as a run file says, or continue a run
+    Train(train::Args),
     /// Measure the loss of a model, with or without an adapter, on rows
     Eval(eval::Args),
+    /// Write an adapter in the form that another program reads
+    Export(export::Args),
     /// Say what a path holds: a model, an adapter, a run or a dataset
     Inspect(inspect::Args),
     /// Measure how fast this machine trains, decodes and multiplies
@@ -51,7 +57,9 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let result = match command {
+        Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args, started),
         Command::Devices(args) => devices::run(&args),

@@ -1,13 +1,11 @@
 //! What a user calls a model or an adapter, opened and loaded.
 
-use std::path::{Path, PathBuf};
-
 use indicatif::ProgressBar;
 
 use super::args::words;
 use super::output::{Failure, interactive};
-use crate::engine::Error;
 use crate::engine::config::{Quantization, expand_home};
+use crate::engine::export;
 use crate::engine::formats::{self, ModelSource};
 use crate::engine::model::{LoadOptions, Model, ModelConfig};
 use crate::engine::ops::Compute;
@@ -26,7 +24,7 @@ pub(super) struct LoadArgs {
 
 /// Opens `builtin:NAME`, a folder or a `.gguf` file.
 pub(super) fn open_model(name: &str) -> Result<ModelSource, Failure> {
-    Ok(formats::open(expand_home(name))?)
+    Ok(formats::open_named(name)?)
 }
 
 /// Reads the weights, with a line on a terminal while it takes time.
@@ -47,37 +45,12 @@ pub(super) fn load_with(source: &ModelSource, options: &LoadOptions) -> Result<M
     Ok(model?)
 }
 
-/// Reads the adapter of that name: an adapter folder, or a run folder with a result.
+/// Reads an adapter folder, or what a run folder holds: its result, or its newest checkpoint.
 pub(super) fn load_adapter(name: Option<&str>, config: &ModelConfig) -> Result<Option<Adapter>, Failure> {
     match name {
-        Some(name) => Ok(Some(peft::folder::read(&adapter_dir(name)?, config)?)),
+        Some(name) => Ok(Some(peft::folder::read(&export::adapter_dir(&expand_home(name))?, config)?)),
         None => Ok(None),
     }
-}
-
-/// The adapter folder that is meant: the path itself, or what a run folder holds.
-pub(super) fn adapter_dir(name: &str) -> Result<PathBuf, Failure> {
-    let path = expand_home(name);
-    if !path.exists() {
-        return Err(Error::file("there is no such adapter folder", &path).into());
-    }
-    let is_run = path.join("run.toml").is_file() && !path.join("adapter_config.json").is_file();
-    if !is_run {
-        return Ok(path);
-    }
-    let result = path.join("adapter");
-    if result.is_dir() {
-        return Ok(result);
-    }
-    Err(no_result(&path))
-}
-
-fn no_result(run: &Path) -> Failure {
-    let message = format!(
-        "the run has no adapter yet: continue it with `lora-studio train --resume {}`, or name one of its checkpoints",
-        run.display()
-    );
-    Error::file(message, run).into()
 }
 
 /// A path with `~` expanded; `builtin:NAME` as it is.

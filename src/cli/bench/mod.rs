@@ -3,7 +3,7 @@
 mod gemm;
 mod train;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
 use super::args::words;
@@ -49,12 +49,12 @@ pub(super) struct Args {
     /// Dropout of the adapter
     #[arg(long, default_value_t = 0.0)]
     dropout: f64,
-    /// Steps that count; two more go before them
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    steps: u32,
-    /// Rows to train on: JSON lines with question and answer
-    #[arg(long, default_value = "../shared/data/gsm8k_train.jsonl")]
-    data: PathBuf,
+    /// Training steps that count, after two that do not (8 if not given); tokens to decode (200)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    steps: Option<u32>,
+    /// Rows to train on; if not given, GSM8K where the project's test data lies, or else builtin:pirate
+    #[arg(long)]
+    data: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -64,6 +64,18 @@ pub(super) fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     match args.what {
         What::Train => train::run(args, started),
         What::Gemm => gemm::run(args),
+    }
+}
+
+impl Args {
+    /// The rows to train on.
+    fn data(&self) -> &str {
+        let usual = "../shared/data/gsm8k_train.jsonl";
+        match &self.data {
+            Some(data) => data,
+            None if Path::new(usual).is_file() => usual,
+            None => "builtin:pirate",
+        }
     }
 }
 

@@ -20,6 +20,8 @@ use crate::engine::peft::{Adapter, LoraConfig};
 
 /// Steps before those that count: the first touches every buffer, the second finds them warm.
 const WARM_UP: usize = 2;
+/// Steps that count, unless told otherwise.
+const STEPS: u32 = 8;
 /// PEFT's usual rate, and that of the benchmark it is compared with.
 const LEARNING_RATE: f64 = 2e-4;
 
@@ -40,7 +42,7 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
     let source = open_model(&args.model)?;
     let tokenizer = source.tokenizer()?;
     let (seq, batch, rank) = (args.seq as usize, args.batch as usize, args.rank as usize);
-    let steps = args.steps as usize + WARM_UP;
+    let steps = args.steps.unwrap_or(STEPS) as usize + WARM_UP;
     let tokens = chat_tokens(args, &tokenizer, seq * batch * steps)?;
 
     let lora = LoraConfig {
@@ -120,7 +122,7 @@ fn rounded(value: f64, digits: i32) -> f64 {
 /// The arguments, for whoever keeps the line.
 fn settings(args: &Args) -> serde_json::Value {
     serde_json::json!({
-        "model": args.model, "data": args.data, "seq": args.seq, "batch": args.batch, "steps": args.steps,
+        "model": args.model, "data": args.data(), "seq": args.seq, "batch": args.batch, "steps": args.steps.unwrap_or(STEPS),
         "rank": args.rank, "quantization": args.quantization, "compute": args.compute,
         "checkpointing": args.checkpointing, "dropout": args.dropout, "threads": rayon::current_num_threads(),
     })
@@ -133,7 +135,7 @@ fn all_trained(ids: &[u32], row: usize) -> Sample {
 
 /// The rows' conversations as tokens, one after the other, until there are `needed`.
 fn chat_tokens(args: &Args, tokenizer: &TextTokenizer, needed: usize) -> Result<Vec<u32>, Failure> {
-    let rows = Source::find(&expanded(&args.data.to_string_lossy()))?;
+    let rows = Source::find(&expanded(args.data()))?;
     let encoder = Encoder::new(tokenizer, jiff::ZonedDateTime::now())?;
     let mut ids = Vec::with_capacity(needed);
     // Small files are gone through again: for a benchmark, tokens are tokens.

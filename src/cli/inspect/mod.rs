@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::output::Failure;
 use crate::engine::Error;
 use crate::engine::config::expand_home;
+use crate::engine::formats::builtin;
 
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(name) = args.path.strip_prefix("builtin:") {
+        // A name is a model's or a data set's.
+        return match builtin::dataset(name) {
+            Ok(_) => dataset::show(&args.path, args.json),
+            Err(no_data) => match builtin::model(name) {
+                Ok(_) => model::show(&args.path, args.json),
+                Err(no_model) => Err(Error::Config(format!("{no_model}; {no_data}")).into()),
+            },
+        };
+    }
     let path: PathBuf = expand_home(&args.path);
     if !path.exists() {
         return Err(Error::file("there is no such file or folder", &path).into());

@@ -5,6 +5,11 @@ use super::{Quantization, RunConfig};
 use crate::engine::ops::Compute;
 use crate::engine::{Error, Result};
 
+/// The built-in model, a thousandth of the size that the usual learning rates are made for, and the highest rate that is
+/// usual for it.
+const TINY: &str = "builtin:tiny-chat";
+const TINY_RATE: f64 = 5e-3;
+
 /// A setting that works but is outside of what people use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
@@ -62,7 +67,10 @@ impl RunConfig {
         let table = toml::Table::try_from(self).map_err(|e| Error::Config(e.to_string()))?;
         let mut warnings = Vec::new();
         for field in FIELDS {
-            let Some((low, high)) = field.usual else { continue };
+            let Some((low, mut high)) = field.usual else { continue };
+            if field.key == "learning_rate" && self.model.source == TINY {
+                high = TINY_RATE;
+            }
             if field.key == "epochs" && self.train.max_steps > 0 {
                 continue;
             }
@@ -88,6 +96,7 @@ mod tests {
 
     fn with(assignments: &[&str]) -> RunConfig {
         let mut run = RunConfig::default();
+        run.model.source = "model".into();
         for a in assignments {
             run.set(a).unwrap();
         }
@@ -120,6 +129,8 @@ mod tests {
         {
             assert_eq!(with(&[edge]).validate().unwrap(), [], "{edge}");
         }
+        let tiny = with(&["model.source=builtin:tiny-chat", "train.learning_rate=2e-3"]);
+        assert_eq!(tiny.validate().unwrap(), []);
         assert_eq!(with(&["train.epochs=20", "train.max_steps=5"]).validate().unwrap(), []);
     }
 
@@ -152,6 +163,6 @@ mod tests {
             assert_eq!(RunConfig::from_str(&run.to_toml().unwrap()).unwrap(), run);
             count += 1;
         }
-        assert!(count >= 3);
+        assert!(count >= 4);
     }
 }

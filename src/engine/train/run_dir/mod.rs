@@ -94,6 +94,14 @@ impl RunDir {
         Ok((Self::open(path, lock, None)?, config))
     }
 
+    /// Replaces the settings of a run that is to go on with others. The record of its inputs stays.
+    pub fn change(&mut self, config: &RunConfig) -> Result<()> {
+        let path = self.path.join("run.toml");
+        let mut config = config.clone().with_absolute_paths();
+        config.record = RunConfig::load(&path)?.record;
+        atomic_write(path, config.to_toml()?.as_bytes())
+    }
+
     fn open(path: PathBuf, lock: File, hashing: Option<std::thread::JoinHandle<Result<()>>>) -> Result<RunDir> {
         let checkpoints = path.join("checkpoints");
         fs::create_dir_all(&checkpoints).map_err(Error::io("make the folder", &checkpoints))?;

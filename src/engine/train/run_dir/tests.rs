@@ -36,6 +36,16 @@ fn a_new_folder_holds_the_complete_settings_and_the_inputs_hashes() {
     let record = RunConfig::load(run.path().join("run.toml")).unwrap().record.unwrap();
     assert_eq!(record.version, env!("CARGO_PKG_VERSION"));
     assert!(record.created.parse::<jiff::Timestamp>().is_ok(), "{}", record.created);
+    let (mut again, mut changed) = {
+        let path = run.path().to_path_buf();
+        drop(run);
+        RunDir::resume(&path).unwrap()
+    };
+    changed.train.epochs = 7;
+    changed.record = None;
+    again.change(&changed).unwrap();
+    let file = RunConfig::load(again.path().join("run.toml")).unwrap();
+    assert_eq!((file.train.epochs, file.record.as_ref()), (7, Some(&record)));
     // `printf abc | sha256sum`, and of nothing.
     let hashes: Vec<(u64, &str)> = record.files.iter().map(|f| (f.bytes, f.sha256.as_str())).collect();
     assert_eq!(
