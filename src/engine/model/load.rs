@@ -1,5 +1,7 @@
 //! Loading a model one tensor at a time: read, quantize, drop. The peak is the packed model and one tensor.
 
+use rayon::prelude::*;
+
 use crate::engine::config::Quantization;
 use crate::engine::formats::{DenseType, ModelSource, Stored};
 use crate::engine::model::layer::DecoderLayer;
@@ -112,6 +114,12 @@ impl Loader<'_> {
         let stored = self.tensor(name)?;
         // As in QLoRA, only the decoder's linears are quantized; an embedding that is in GGUF blocks may stay so.
         let nf4 = self.options.quantization == Quantization::Nf4 && role == Role::Linear;
+        let keep = self.options.quantization == Quantization::Keep;
+        let stored = match stored {
+            Stored::Nf4(matrix) if keep || nf4 => return self.finite(name, matrix.into()),
+            Stored::Blocks(blocks) if keep => return self.finite(name, blocks.into()),
+            other => other,
+        };
         // bitsandbytes quantizes the weight in the compute type; a bf16 source loses nothing by staying bf16.
         let bf16 =
             self.options.compute == Compute::Bf16 || matches!(stored, Stored::Dense { dtype: DenseType::Bf16, .. });
@@ -163,6 +171,22 @@ impl Loader<'_> {
                 "is not in the file: the download is incomplete or the configuration belongs to another model";
             Error::tensor(name, message, &self.source.path)
         })
+    }
+
+    /// A packed matrix as it came, if all of its scales are numbers.
+    fn finite(&self, name: &str, matrix: FrozenMatrix) -> Result<FrozenMatrix> {
+        let bad = (0..matrix.out_features).into_par_iter().find_any(|&row| {
+            let mut values = vec![0.0; matrix.in_features];
+            matrix.dequantize_row(row, &mut values);
+            values.iter().any(|v| !v.is_finite())
+        });
+        match bad {
+            None => Ok(matrix),
+            Some(row) => {
+                let message = format!("row {row} has a value that is no number: the file is damaged");
+                Err(Error::tensor(name, message, &self.source.path))
+            }
+        }
     }
 
     fn check_finite(&self, name: &str, values: impl Iterator<Item = f32>) -> Result<()> {

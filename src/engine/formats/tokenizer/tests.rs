@@ -89,7 +89,10 @@ fn vocabularies_that_cannot_be() {
     let fine = vocabulary(dir.path(), &json!({"model": "gpt2", "pre": "gpt-2"}), &words);
     assert_eq!(TextTokenizer::from_gguf(&fine, &model(3)).unwrap().encode("aba", true).unwrap(), [2, 0]);
     assert!(refuse(json!({"model": "gpt2", "pre": "kimi-k2"}), &words).contains("rule \"kimi-k2\" is not supported"));
-    assert!(refuse(json!({"model": "bert", "pre": "", "scores": 0}), &json!({"tokens": [], "kinds": [], "scores": []})).contains("kind \"bert\""));
+    assert!(
+        refuse(json!({"model": "bert", "pre": "", "scores": 0}), &json!({"tokens": [], "kinds": [], "scores": []}))
+            .contains("kind \"bert\"")
+    );
     let twice = json!({"tokens": ["a", "a"], "kinds": [1, 1], "merges": []});
     assert!(refuse(json!({"model": "gpt2"}), &twice).contains("the token \"a\" has two ids, 0 and 1"));
     let short = json!({"tokens": ["a", "b"], "kinds": [1], "merges": []});
@@ -144,7 +147,12 @@ fn special_tokens_of_a_folder() {
 fn a_tokenizer_of_another_model_is_refused() {
     let refuse = |settings: Value, vocab: usize| read(settings, vocab).unwrap_err().to_string();
     let message = refuse(json!({}), 1);
-    assert!(message.starts_with("the tokenizer does not fit the model: token \"b\" has id 1, but the model's vocabulary has 1 entries"), "{message}");
+    assert!(
+        message.starts_with(
+            "the tokenizer does not fit the model: token \"b\" has id 1, but the model's vocabulary has 1 entries"
+        ),
+        "{message}"
+    );
     // A special token that nothing uses may lie beyond the embedding; it is then ordinary text.
     let harmless = read(json!({"bos_token": "<s>"}), 4).unwrap();
     assert_eq!(harmless.encode("<s><image>a", true).unwrap(), [2, 0, 0]);
@@ -171,7 +179,12 @@ fn templates_by_their_precedence() {
     let list = read(named.clone(), 5).unwrap();
     assert_eq!(list.chat_template.as_deref(), Some("D"));
     assert_eq!(list.named_templates, [("rag".to_string(), "R".to_string())]);
-    assert!(read(json!({"chat_template": 3}), 5).unwrap_err().to_string().contains("chat_template: expected a string or a list"));
+    assert!(
+        read(json!({"chat_template": 3}), 5)
+            .unwrap_err()
+            .to_string()
+            .contains("chat_template: expected a string or a list")
+    );
     // Files win over the settings.
     let dir = tempfile::tempdir().unwrap();
     folder(dir.path(), named);
