@@ -2,6 +2,8 @@
 
 mod config;
 mod decoder;
+mod infer;
+mod kv_cache;
 mod layer;
 mod linear;
 mod load;
@@ -10,6 +12,8 @@ mod workspace;
 
 pub use config::{Activation, Family, LayerConfig, LinearKind, ModelConfig, RopeConfig, RopeScaling};
 pub use decoder::Model;
+pub use infer::Session;
+pub use kv_cache::KvCache;
 pub use layer::DecoderLayer;
 pub use linear::Linear;
 pub use load::LoadOptions;
