@@ -22,6 +22,8 @@ pub struct Control(Arc<Flags>);
 #[derive(Debug, Default)]
 struct Flags {
     stop: AtomicU8,
+    /// Set with `stop`: what long computations inside a step look at.
+    cancelled: AtomicBool,
     pause: AtomicBool,
     save: AtomicBool,
     sample: AtomicBool,
@@ -36,6 +38,12 @@ impl Control {
     /// Ends the run. A request to discard outlasts a later one to keep.
     pub fn stop(&self, how: Stop) {
         self.0.stop.fetch_max(how as u8, Ordering::SeqCst);
+        self.0.cancelled.store(self.stopping() != Stop::No, Ordering::SeqCst);
+    }
+
+    /// Whether the run should end, as a flag for generation.
+    pub(super) fn cancelled(&self) -> &AtomicBool {
+        &self.0.cancelled
     }
 
     /// Whether and how the run should end.

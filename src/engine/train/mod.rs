@@ -8,6 +8,7 @@ mod evaluate;
 pub mod events;
 mod optimizer;
 pub mod run_dir;
+mod samples;
 mod schedule;
 mod setup;
 mod trainer;

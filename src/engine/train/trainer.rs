@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::checkpoint::{self, TrainerState};
 use super::evaluate::{evaluate, mean_loss};
+use super::samples::Samples;
 use super::setup::Setup;
 use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop};
 use crate::engine::config::RunConfig;
@@ -28,6 +29,7 @@ pub(super) struct Trainer<'a> {
     plan: Plan,
     state: TrainerState,
     schedule: LrSchedule,
+    samples: Samples,
     card: ModelCard,
     /// Losses of the newest steps, for the last event.
     recent: Vec<f64>,
@@ -68,6 +70,7 @@ impl<'a> Trainer<'a> {
         state.seed = train.seed;
         Ok(Trainer {
             schedule: LrSchedule::new(train.schedule, state.total_steps, train.warmup_ratio),
+            samples: Samples::new(&config.sample.prompts, &setup)?,
             card: model_card(config, &setup),
             grads: vec![0.0; parameters],
             config,
@@ -181,10 +184,13 @@ impl<'a> Trainer<'a> {
             memory_bytes: process::resident_bytes(),
         })?;
         let due = |every: usize| every > 0 && step % every == 0 && step < self.state.total_steps;
-        let eval = due(self.config.eval.every);
+        let (eval, sample) = (due(self.config.eval.every), due(self.config.sample.every));
         let save = due(self.config.output.save_every);
         if eval {
             self.evaluate()?;
+        }
+        if sample | self.control.take_sample() {
+            self.sample()?;
         }
         if save | self.control.take_save() {
             self.checkpoint()?;
@@ -226,6 +232,19 @@ impl<'a> Trainer<'a> {
         self.emit(Event::Eval { step: self.state.step, loss })
     }
 
+    /// Answers the sample prompts with the adapter as it is now, beside the base model's answers.
+    fn sample(&mut self) -> Result<()> {
+        if self.config.sample.prompts.is_empty() {
+            return Ok(());
+        }
+        let answers = self.samples.answer(&self.setup, self.control)?;
+        let step = self.state.step;
+        for (prompt, (base, adapted)) in self.config.sample.prompts.iter().zip(answers) {
+            self.emit(Event::Sample { step, prompt: prompt.clone(), base, adapted })?;
+        }
+        Ok(())
+    }
+
     fn checkpoint(&mut self) -> Result<()> {
         let Setup { model, adapter, .. } = &self.setup;
         let Optimizer { m, v, .. } = &self.optimizer;
@@ -238,6 +257,9 @@ impl<'a> Trainer<'a> {
     /// Last validation, samples and checkpoint; then the adapter's own folder.
     fn finish(&mut self) -> Result<()> {
         self.evaluate()?;
+        if self.config.sample.every > 0 {
+            self.sample()?;
+        }
         self.checkpoint()?;
         let adapter_dir = self.run_dir.adapter_dir();
         folder::write(&adapter_dir, &self.setup.adapter, &self.setup.model.config, &self.card)?;
