@@ -51,7 +51,9 @@ pub(crate) fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
 
 /// Defines a function whose body is compiled for each [`Level`] and chosen at run time.
 ///
-/// Inside the body `FMA` is a constant for [`fma`] and for the `#[inline(always)]` helpers that take it.
+/// Inside the body `FMA` is a constant for [`fma`] and for the `#[inline(always)]` helpers that take it. Keep to plain
+/// loops there: an iterator adapter with a closure may become a function of its own, compiled for the baseline, where
+/// a fused multiply-add is a library call.
 macro_rules! multiversion {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*

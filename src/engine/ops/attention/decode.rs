@@ -83,12 +83,24 @@ multiversion! {
 }
 
 multiversion! {
-    /// out ← out + Σⱼ pⱼ·vⱼ for rows of `v` that are `stride` apart.
+    /// out ← out + Σⱼ pⱼ·vⱼ for rows of `v` that are `stride` apart, four at a time.
     fn add_weighted(p: &[f32], v: &[f32], stride: usize, out: &mut [f32]) {
-        for (j, p) in p.iter().enumerate() {
-            let v = &v[j * stride..][..out.len()];
-            for (out, v) in out.iter_mut().zip(v) {
-                *out = fma::<FMA>(*p, *v, *out);
+        let n = out.len();
+        let (fours, rest) = p.as_chunks::<4>();
+        for (j, p) in fours.iter().enumerate() {
+            let at = 4 * j * stride;
+            let (a, b) = (&v[at..][..n], &v[at + stride..][..n]);
+            let (c, d) = (&v[at + 2 * stride..][..n], &v[at + 3 * stride..][..n]);
+            for i in 0..n {
+                let pairs = (fma::<FMA>(p[0], a[i], p[1] * b[i]), fma::<FMA>(p[2], c[i], p[3] * d[i]));
+                out[i] += pairs.0 + pairs.1;
+            }
+        }
+        let done = 4 * fours.len();
+        for (j, p) in rest.iter().enumerate() {
+            let v = &v[(done + j) * stride..][..n];
+            for i in 0..n {
+                out[i] = fma::<FMA>(*p, v[i], out[i]);
             }
         }
     }

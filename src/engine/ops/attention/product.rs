@@ -193,10 +193,26 @@ unsafe fn write<const M: usize, const W: usize>(
         // SAFETY: the caller owns these `width` elements of row `i`.
         let c = unsafe { std::slice::from_raw_parts_mut(c.add(i * stride), width) };
         match (store, c.as_chunks_mut::<W>().0) {
-            (Store::Write, [c]) => *c = sums.map(|s| alpha * s),
-            (Store::Add, [c]) => (0..W).for_each(|j| c[j] += alpha * sums[j]),
-            (Store::Write, _) => c.iter_mut().zip(sums).for_each(|(c, s)| *c = alpha * s),
-            (Store::Add, _) => c.iter_mut().zip(sums).for_each(|(c, s)| *c += alpha * s),
+            (Store::Write, [c]) => {
+                for j in 0..W {
+                    c[j] = alpha * sums[j];
+                }
+            }
+            (Store::Add, [c]) => {
+                for j in 0..W {
+                    c[j] += alpha * sums[j];
+                }
+            }
+            (Store::Write, _) => {
+                for (c, s) in c.iter_mut().zip(sums) {
+                    *c = alpha * s;
+                }
+            }
+            (Store::Add, _) => {
+                for (c, s) in c.iter_mut().zip(sums) {
+                    *c += alpha * s;
+                }
+            }
         }
     }
 }
