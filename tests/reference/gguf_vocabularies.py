@@ -79,7 +79,7 @@ def sentence_pieces():
 
 BPE, SPM = byte_level(), sentence_pieces()
 PRE = ["default", "llama-bpe", "smaug-bpe", "smollm", "gpt-2", "qwen2", "tekken", "gpt-4o", "seed-coder", "bailingmoe",
-       "falcon", "deepseek-llm", "deepseek-coder", "deepseek-v3", "bloom", "viking"]
+       "falcon", "qwen35", "deepseek-coder", "deepseek-v3", "bloom", "viking", "minicpm5"]
 BPE_IDS = dict(bos_token_id=BPE[0].index("<s>"), eos_token_id=BPE[0].index("</s>"))
 CASES = [dict(model="gpt2", pre=pre, **BPE_IDS) for pre in PRE]
 CASES += [

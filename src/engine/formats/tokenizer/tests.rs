@@ -67,12 +67,10 @@ fn every_kind_of_vocabulary_gives_llama_cpps_ids() {
             let word = |id: &u32| tokenizer.tokenizer.id_to_token(*id).unwrap();
             let words = |ids: &[u32]| ids.iter().map(word).collect::<Vec<_>>();
             assert_eq!(found, ids, "{name} {text:?}\n{:?}\n{:?}", words(&found), words(&ids));
-            // Nothing that a byte-level vocabulary encodes is lost, and neither does byte fallback lose anything.
-            let plain = tokenizer.encode(text, false).unwrap();
-            if !name.contains("Phi-3") && !(case["model"] == "llama" && text.starts_with('<')) {
-                let decoded = tokenizer.decode(&plain, false).unwrap();
-                let kept = if case["model"] == "gpt2" { decoded == text } else { decoded.trim() == text.trim() };
-                assert!(kept || text.contains('<'), "{name} {text:?} {decoded:?}");
+            // No text is lost on the way there and back; a space prefix may stay in front of special tokens.
+            if !text.contains('<') {
+                let decoded = tokenizer.decode(&tokenizer.encode(text, false).unwrap(), false).unwrap();
+                assert_eq!(decoded, text, "{name}");
             }
         }
     }
@@ -90,8 +88,7 @@ fn vocabularies_that_cannot_be() {
     assert_eq!(TextTokenizer::from_gguf(&fine, &model(3)).unwrap().encode("aba", true).unwrap(), [2, 0]);
     assert!(refuse(json!({"model": "gpt2", "pre": "kimi-k2"}), &words).contains("rule \"kimi-k2\" is not supported"));
     assert!(
-        refuse(json!({"model": "bert", "pre": "", "scores": 0}), &json!({"tokens": [], "kinds": [], "scores": []}))
-            .contains("kind \"bert\"")
+        refuse(json!({"model": "bert"}), &json!({"tokens": [], "kinds": [], "scores": []})).contains("kind \"bert\"")
     );
     let twice = json!({"tokens": ["a", "a"], "kinds": [1, 1], "merges": []});
     assert!(refuse(json!({"model": "gpt2"}), &twice).contains("the token \"a\" has two ids, 0 and 1"));
