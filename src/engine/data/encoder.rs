@@ -132,7 +132,7 @@ impl<'a> Encoder<'a> {
             Err(reason) => return Ok(Err(reason)),
         };
         let ranges = match loss_on {
-            LossOn::All => vec![0..rendered.text.len()],
+            LossOn::All => Vec::from([Range { start: 0, end: rendered.text.len() }]),
             LossOn::Completions => {
                 match mask::trained_ranges(&template.chat, &template.shape, conversation, &rendered) {
                     Ok(ranges) => ranges,

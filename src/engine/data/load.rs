@@ -341,10 +341,23 @@ mod tests {
     }
 
     #[test]
+    fn built_in_rows_are_read() {
+        let seen = inspect("builtin:pirate", Format::Auto).unwrap();
+        assert_eq!((seen.format, seen.wrong_rows), (Format::Messages, 0));
+        let model = formats::builtin::model("tiny-chat").unwrap();
+        let tokenizer = formats::open(&model).unwrap().tokenizer().unwrap();
+        let data = load(&settings("builtin:pirate"), &tokenizer, 0).unwrap();
+        assert_eq!(data.train.len(), seen.rows);
+        assert!(data.report.notices.is_empty(), "{:?}", data.report.notices);
+        let unknown = load(&settings("builtin:ninja"), &tokenizer, 0).unwrap_err().to_string();
+        assert_eq!(unknown, "there is no built-in data set \"ninja\": there is builtin:pirate");
+    }
+
+    #[test]
     fn real_rows_with_the_real_tokenizer() {
         let (Some(model), Some(gsm8k)) = (smollm2(), shared_data("gsm8k_train.jsonl")) else { return };
-        let tokenizer = formats::open(std::path::Path::new(&model)).unwrap().tokenizer().unwrap();
-        let data = load(&settings(&gsm8k), &tokenizer, 0).unwrap();
+        let tokenizer = formats::open(&model).unwrap().tokenizer().unwrap();
+        let data = load(&settings(&gsm8k.to_string_lossy()), &tokenizer, 0).unwrap();
         assert_eq!((data.train.len(), data.report.source.rows), (7473, 7473));
         let end = tokenizer.eos_id.unwrap();
         for sample in data.train.iter().filter(|s| s.tokens.len() < 512) {
@@ -363,7 +376,7 @@ mod tests {
             ("wiki_demo.txt", Format::Text, 30),
             ("dpo_en_demo.json", Format::Preference, 300),
         ] {
-            let path = shared_data(name).unwrap();
+            let path = shared_data(name).unwrap().to_string_lossy().into_owned();
             let seen = inspect(&path, Format::Auto).unwrap();
             println!("{name}: {} {} {:?} {:?}", seen.format.name(), seen.rows, seen.columns, seen.problems);
             assert_eq!((seen.format, seen.rows, seen.wrong_rows), (format, rows, 0), "{name}");

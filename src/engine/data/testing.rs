@@ -55,29 +55,26 @@ pub fn file(folder: &tempfile::TempDir, name: &str, content: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Real rows, or `None` with a word about it. The tests that need them fail where `CI` is set.
-pub fn shared_data(name: &str) -> Option<String> {
+/// Real rows (`LORA_STUDIO_DATA`, default `../shared/data`), or `None` with a word about it. CI requires them.
+pub fn shared_data(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("LORA_STUDIO_DATA").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    found(folder.join(name))
+    found([folder.join(name)])
 }
 
-/// The real model's folder, likewise.
-pub fn smollm2() -> Option<String> {
+/// The real model (in `LORA_STUDIO_PEERS`, default `~/.cache/lora-peers`) as a folder or a GGUF file, likewise.
+pub fn smollm2() -> Option<PathBuf> {
     let folder = std::env::var_os("LORA_STUDIO_PEERS").map(PathBuf::from);
     let folder = folder.or_else(|| Some(dirs::home_dir()?.join(".cache/lora-peers")))?;
-    let path = folder.join("smollm2-hf");
-    if !path.join("tokenizer.json").exists() {
-        println!("skipped: there is no {}", path.display());
-        return None;
-    }
-    Some(path.to_string_lossy().into_owned())
+    found(["smollm2-hf", "SmolLM2-135M-Instruct.Q4_1.gguf"].map(|name| folder.join(name)))
 }
 
-fn found(path: PathBuf) -> Option<String> {
-    if path.exists() {
-        return Some(path.to_string_lossy().into_owned());
+fn found<const N: usize>(candidates: [PathBuf; N]) -> Option<PathBuf> {
+    let missing = candidates[0].display().to_string();
+    if let Some(path) = candidates.into_iter().find(|path| path.exists()) {
+        return Some(path);
     }
-    println!("skipped: there is no {}", path.display());
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing} is required on CI");
+    println!("skipped: there is no {missing}");
     None
 }

@@ -11,8 +11,6 @@ pub use source::Source;
 
 use serde_json::{Map, Value};
 
-use crate::engine::Result;
-
 /// One row of a data file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -22,9 +20,4 @@ pub struct Row {
     pub line: usize,
     /// The columns, in the file's order.
     pub fields: Map<String, Value>,
-}
-
-/// The bytes of a data set that ships with the program.
-fn builtin(name: &str) -> Result<&'static [u8]> {
-    crate::engine::formats::builtin::dataset(name)
 }

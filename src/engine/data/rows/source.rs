@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::reader::{BufferedBytes, Rows};
+use crate::engine::formats::builtin;
 use crate::engine::{Error, Result};
 
 /// A data set that was found, before its first row is read.
@@ -17,8 +18,8 @@ pub struct Source {
 impl Source {
     /// Finds `builtin:NAME` or a file.
     pub fn find(spec: &str) -> Result<Source> {
-        if let Some(name) = spec.strip_prefix("builtin:") {
-            let bytes = super::builtin(name)?;
+        if spec.starts_with("builtin:") {
+            let bytes = builtin::dataset(spec)?;
             return Ok(Source { path: PathBuf::from(spec), builtin: Some(bytes) });
         }
         if spec.trim().is_empty() {
