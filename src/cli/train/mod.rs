@@ -44,9 +44,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         (None, None) => return Err(Failure::Usage("a run file is missing".into())),
     };
     let config = config.with_absolute_paths();
-    for warning in config.validate()? {
-        note(format!("warning: {warning}"));
-    }
+    // Shown when the run begins: one that cannot begin has one line to say, the error.
+    let mut warnings = config.validate()?;
 
     let control = Control::new();
     let stop = control.clone();
@@ -57,6 +56,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut show: Box<dyn Show> = if args.json { Box::new(Json::default()) } else { Box::new(Progress::new(&config)) };
     let mut failure = None;
     let result = train::run(&config, args.resume.as_deref(), &control, &mut |event| {
+        if matches!(event, Event::Started { .. }) {
+            warnings.drain(..).for_each(|warning| note(format!("warning: {warning}")));
+        }
         if failure.is_none()
             && let Err(e) = show.event(&event)
         {

@@ -1,0 +1,443 @@
+//! The program as a user runs it: arguments, output, exit status, and what it leaves on the disk.
+
+#![allow(clippy::unwrap_used)] // a test
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A run that takes a second or two: 8 steps of two packs each.
+const RUN: &str = r#"
+[data]
+max_seq_len = 128
+[method]
+rank = 4
+alpha = 8
+[train]
+max_steps = 8
+grad_accumulation = 2
+learning_rate = 2e-3
+[output]
+save_every = 2
+"#;
+
+/// A folder for one test, which is also the program's data folder.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: &str) -> String {
+        fs::write(self.path(name), content).unwrap();
+        self.path(name).display().to_string()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lora-studio"));
+        command.args(arguments).env("LORA_STUDIO_HOME", self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs what must work; its standard output.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Runs what must print JSON, one object a line.
+    fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        self.ok(arguments).lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// Runs what must fail with exit status 1 and one line on standard error; the line.
+    fn error(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let line = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {line}");
+        assert_eq!(line.lines().count(), 1, "{arguments:?}: {line}");
+        line.strip_prefix("error: ").expect(&line).trim_end().to_string()
+    }
+
+    /// Runs what must be refused as wrong arguments; standard error.
+    fn usage(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        text(&output.stderr)
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn number(value: &Value, key: &str) -> f64 {
+    value[key].as_f64().unwrap_or_else(|| panic!("{key} in {value}"))
+}
+
+/// Starts a run and waits until it has said `event` for the step.
+fn start_until(place: &Place, arguments: &[&str], event: &str, step: u64) -> (Child, BufReader<impl Read + use<>>) {
+    let mut child = place.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "the run ended before {event} {step}");
+        let value: Value = serde_json::from_str(&line).unwrap();
+        if value["event"] == event && value["step"] == step {
+            return (child, lines);
+        }
+    }
+}
+
+fn weights(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join("adapter_model.safetensors")).unwrap()
+}
+
+#[test]
+fn without_arguments_it_says_how_it_is_used() {
+    let place = Place::new();
+    let help = place.ok(&[]);
+    for command in ["train", "eval", "export", "inspect", "bench", "devices"] {
+        assert!(help.lines().any(|l| l.trim_start().starts_with(&format!("{command} "))), "{command} in {help}");
+        assert!(place.ok(&[command, "--help"]).contains("Usage: lora-studio"));
+    }
+    assert_eq!(place.ok(&["--version"]).trim(), format!("lora-studio {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn wrong_arguments_are_status_2() {
+    let place = Place::new();
+    let run = place.file("run.toml", "");
+    assert!(place.usage(&["trian"]).contains("'train'"));
+    assert!(place.usage(&["train"]).contains("RUN.toml"));
+    place.usage(&["train", &run, "--resume", "x"]);
+    place.usage(&["train", &run, "--jsno"]);
+    place.usage(&["eval", "--model", "builtin:tiny-chat"]);
+    place.usage(&["eval", "--model", "m", "--data", "d", "--quantization", "nf5"]);
+    place.usage(&["bench", "train", "--steps", "0"]);
+    place.usage(&["export", "x", "--format", "pfet", "--out", "y"]);
+    let unknown = place.usage(&["train", &run, "--set", "method.rnak=8"]);
+    assert_eq!(unknown, "error: --set method.rnak=8: unknown key method.rnak; did you mean method.rank?\n");
+    let range = place.usage(&["train", &run, "--set", "method.rank=0"]);
+    assert!(range.ends_with("method.rank = 0: a whole number from 1 to 4096 is expected\n"), "{range}");
+}
+
+#[test]
+fn wrong_input_is_one_clear_line() {
+    let place = Place::new();
+    let none = place.path("none").display().to_string();
+    let error = place.error(&["train", &none]);
+    assert!(error.starts_with("could not read the run file: ") && error.ends_with(&none), "{error}");
+
+    let unknown = place.file("unknown.toml", "[method]\nrank = 8\nalhpa = 16\n");
+    let error = place.error(&["train", &unknown]);
+    assert_eq!(error, format!("line 3: unknown key alhpa in [method]; did you mean alpha?: {unknown}"));
+    let later = place.file("later.toml", "[method]\nkind = \"dora\"\n");
+    assert!(place.error(&["train", &later]).contains("not available in this version; what is: lora"));
+
+    let run = place.file("run.toml", RUN);
+    let with = |set: String| place.error(&["train", &run, "--set", &set]);
+    assert!(with(format!("model.source={none}")).ends_with(&none));
+    assert!(with(format!("data.train={none}")).ends_with(&none));
+    assert!(with(format!("method.init_from={none}")).ends_with(&none));
+    assert!(with("model.source=builtin:none".into()).contains("builtin:tiny-chat"));
+    assert!(with("method.target_modules=[\"qkv_proj\"]".into()).contains("no linear qkv_proj"));
+    let rows = place.file("rows.jsonl", "{\"question\":\"a\",\"answer\":\"b\"}\n{\"question\":\"a\",\"answer\":3}\n");
+    assert!(with(format!("data.train={rows}")).starts_with("line 2: "));
+    let empty = place.file("empty.jsonl", "");
+    assert!(with(format!("data.train={empty}")).contains("empty"));
+    // None of these left a run folder.
+    assert!(!place.path("runs").exists());
+
+    assert!(place.error(&["train", "--resume", &none]).contains("not a run folder"));
+    assert!(place.error(&["inspect", &none]).ends_with(&none));
+    assert!(place.error(&["inspect", "builtin:none"]).contains("builtin:tiny-chat"));
+    let base = ["eval", "--model", "builtin:tiny-chat", "--data"];
+    assert!(place.error(&[&base[..], &[&none]].concat()).ends_with(&none));
+    assert!(place.error(&[&base[..], &["builtin:pirate", "--adapter", &none]].concat()).ends_with(&none));
+    assert!(place.error(&["export", &none, "--format", "peft", "--out", "x"]).ends_with(&none));
+}
+
+#[test]
+fn a_failed_run_says_so_in_its_events_too() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let output = place.run(&["train", &run, "--set", "data.train=none.jsonl", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let events: Vec<Value> = text(&output.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!((events.len(), keys(&events[0])), (1, vec!["event", "error"]));
+    assert_eq!(text(&output.stderr), format!("error: {}\n", events[0]["error"].as_str().unwrap()));
+}
+
+#[test]
+fn devices_say_what_they_have() {
+    let place = Place::new();
+    let cpu = &place.json(&["devices", "--json"])[0];
+    assert_eq!(keys(cpu), ["kind", "name", "cores", "threads", "memory_bytes", "available_bytes", "features"]);
+    assert_eq!(cpu["kind"], "cpu");
+    assert!(number(cpu, "available_bytes") <= number(cpu, "memory_bytes"));
+    assert!(place.ok(&["devices"]).starts_with("cpu  "));
+}
+
+#[test]
+fn a_run_from_its_file_to_its_adapter() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let events = place.json(&["train", &run, "--json", "--set", "data.validation_fraction=0.1"]);
+    let kinds: Vec<&str> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!((kinds[0], kinds[1]), ("started", "eval"));
+    assert_eq!(*kinds.last().unwrap(), "finished");
+
+    let started = &events[0];
+    assert_eq!(keys(started), ["event", "run_dir", "trainable_parameters", "total_parameters", "plan_bytes"]);
+    let steps: Vec<&Value> = events.iter().filter(|e| e["event"] == "step").collect();
+    assert_eq!(steps.iter().map(|s| s["step"].as_u64().unwrap()).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+    let step = [
+        "event",
+        "step",
+        "epoch",
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens",
+        "supervised_tokens",
+        "tokens_per_second",
+        "memory_bytes",
+    ];
+    for s in &steps {
+        assert_eq!(keys(s), step);
+        assert!(number(s, "tokens") >= number(s, "supervised_tokens") && number(s, "supervised_tokens") > 0.0);
+    }
+    let evals: Vec<f64> = events.iter().filter(|e| e["event"] == "eval").map(|e| number(e, "loss")).collect();
+    assert!(evals.last().unwrap() < &(0.95 * evals[0]), "the validation loss falls: {evals:?}");
+    let saved: Vec<u64> =
+        events.iter().filter(|e| e["event"] == "checkpoint").map(|e| e["step"].as_u64().unwrap()).collect();
+    assert_eq!(saved, [2, 4, 6, 8]);
+    let finished = events.last().unwrap();
+    assert_eq!(keys(finished), ["event", "steps", "loss", "adapter_dir", "seconds", "peak_memory_bytes"]);
+    assert_eq!(finished["steps"], 8);
+
+    // What it left: the newest three checkpoints, metrics equal to what was said, settings that say everything.
+    let folder = PathBuf::from(started["run_dir"].as_str().unwrap());
+    assert!(folder.starts_with(place.path("runs")) && folder.to_string_lossy().ends_with("-tiny-chat-pirate"));
+    let steps: Vec<bool> = (1..=8).map(|n| folder.join(format!("checkpoints/step-{n}")).is_dir()).collect();
+    assert_eq!(steps, [false, false, false, true, false, true, false, true]);
+    let metrics = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let metrics: Vec<Value> = metrics.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(metrics, events.iter().filter(|e| e["event"] != "sample").cloned().collect::<Vec<_>>());
+    let settings: toml::Table = toml::from_str(&fs::read_to_string(folder.join("run.toml")).unwrap()).unwrap();
+    assert_eq!(settings["method"]["rank"].as_integer(), Some(4));
+    assert_eq!(settings["data"]["validation_fraction"].as_float(), Some(0.1));
+    assert_eq!(settings["model"]["double_quant"].as_bool(), Some(true));
+    for file in settings["record"]["files"].as_array().unwrap() {
+        assert_eq!(file["sha256"].as_str().unwrap().len(), 64, "{file}");
+    }
+
+    // The folder and its adapter as others see them.
+    let folder = folder.display().to_string();
+    let shown = &place.json(&["inspect", &folder, "--json"])[0];
+    assert_eq!((shown["kind"].as_str(), shown["state"].as_str()), (Some("run"), Some("finished")));
+    assert_eq!((shown["steps"].as_u64(), &shown["checkpoints"]), (Some(8), &serde_json::json!([8, 6, 4])));
+    let adapter = finished["adapter_dir"].as_str().unwrap();
+    let shown = &place.json(&["inspect", adapter, "--json"])[0];
+    assert_eq!((shown["kind"].as_str(), shown["rank"].as_u64()), (Some("adapter"), Some(4)));
+    assert_eq!(shown["parameters"], started["trainable_parameters"]);
+    assert_eq!(shown["base_model"], "builtin:tiny-chat");
+
+    // Exported from the run, from the adapter, and not over somebody's files.
+    let out = place.path("out").display().to_string();
+    let exported = &place.json(&["export", &folder, "--format", "peft", "--out", &out, "--json"])[0];
+    assert_eq!((exported["kind"].as_str(), exported["format"].as_str()), (Some("export"), Some("peft")));
+    assert_eq!(weights(Path::new(&out)), weights(Path::new(adapter)));
+    place.ok(&["export", adapter, "--format", "peft", "--out", &out]);
+    let mine = place.path("mine");
+    fs::create_dir(&mine).unwrap();
+    fs::write(mine.join("letter.txt"), "dear").unwrap();
+    place.error(&["export", adapter, "--format", "peft", "--out", &mine.display().to_string()]);
+    assert_eq!(fs::read_dir(&mine).unwrap().count(), 1);
+
+    // On the pirate's answers the adapter is better than the base model.
+    let base =
+        ["eval", "--model", "builtin:tiny-chat", "--data", "builtin:pirate", "--loss-on", "completions", "--json"];
+    let plain = &place.json(&base)[0];
+    let adapted = &place.json(&[&base[..], &["--adapter", &folder]].concat())[0];
+    assert_eq!(keys(plain), ["rows", "loss", "perplexity"]);
+    let rows = plain["rows"].as_array().unwrap();
+    assert_eq!(keys(&rows[0]), ["tokens", "nll"]);
+    let tokens: f64 = rows.iter().map(|r| number(r, "tokens")).sum();
+    let sum: f64 = rows.iter().map(|r| number(r, "tokens") * number(r, "nll")).sum();
+    assert!((number(plain, "loss") - sum / tokens).abs() < 1e-9);
+    assert!((number(plain, "perplexity") - number(plain, "loss").exp()).abs() < 1e-9);
+    assert!(number(adapted, "loss") < 0.95 * number(plain, "loss"), "{} {}", plain["loss"], adapted["loss"]);
+}
+
+#[test]
+fn a_person_sees_a_run() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let shown = place.ok(&["train", &run, "--set", "train.max_steps=2"]);
+    for words in [
+        "model      builtin:tiny-chat (nf4, double quantization, bf16)",
+        "method     LoRA, rank 4, alpha 8, all linears",
+        "trainable  71,680 of 3,350,784 (2.14%)",
+        "step 2/2  loss ",
+        "try it     lora-studio chat --model builtin:tiny-chat --adapter ",
+    ] {
+        assert!(shown.contains(words), "{words} in {shown}");
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_with_the_same_bits() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let whole = place.path("whole").display().to_string();
+    place.ok(&["train", &run, "--set", &format!("output.dir={whole}")]);
+
+    let killed = place.path("killed");
+    let dir = format!("output.dir={}", killed.display());
+    let (mut child, _lines) = start_until(&place, &["train", &run, "--set", &dir, "--json"], "step", 5);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.join("adapter").exists());
+
+    let folder = killed.display().to_string();
+    let again = place.error(&["train", &run, "--set", &dir]);
+    assert!(again.contains("already holds a run") && again.contains("--resume"), "{again}");
+    let events = place.json(&["train", "--resume", &folder, "--json"]);
+    let steps: Vec<u64> = events.iter().filter(|e| e["event"] == "step").map(|e| e["step"].as_u64().unwrap()).collect();
+    assert!(steps[0] == 5 || steps[0] == 7, "from the newest checkpoint: {steps:?}");
+    assert_eq!(*steps.last().unwrap(), 8);
+    assert_eq!(weights(&killed.join("adapter")), weights(&Path::new(&whole).join("adapter")));
+
+    // The metrics tell one run: every step once, the same losses.
+    let losses = |folder: &Path| -> Vec<(u64, f64)> {
+        let text = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+        let events = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        events.filter(|e| e["event"] == "step").map(|e| (e["step"].as_u64().unwrap(), number(&e, "loss"))).collect()
+    };
+    assert_eq!(losses(&killed), losses(Path::new(&whole)));
+}
+
+#[test]
+fn a_finished_run_can_be_made_longer_but_not_different() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let folder = place.path("run").display().to_string();
+    place.ok(&["train", &run, "--set", &format!("output.dir={folder}"), "--set", "train.max_steps=2"]);
+    let refused = place.usage(&["train", "--resume", &folder, "--set", "method.rank=8"]);
+    assert!(refused.contains("keeps its model, data and method"), "{refused}");
+    let events = place.json(&["train", "--resume", &folder, "--set", "train.max_steps=4", "--json"]);
+    let steps: Vec<u64> = events.iter().filter(|e| e["event"] == "step").map(|e| e["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [3, 4]);
+    let settings: toml::Table = toml::from_str(&fs::read_to_string(place.path("run/run.toml")).unwrap()).unwrap();
+    assert_eq!(settings["train"]["max_steps"].as_integer(), Some(4));
+    assert!(settings["record"]["files"].is_array());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_a_checkpoint() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let folder = place.path("run");
+    let dir = format!("output.dir={}", folder.display());
+    let arguments =
+        ["train", &run, "--set", &dir, "--set", "train.max_steps=100000", "--set", "output.save_every=0", "--json"];
+    let (mut child, mut lines) = start_until(&place, &arguments, "step", 2);
+    // While it runs, nobody else trains in its folder.
+    let busy = place.error(&["train", "--resume", &folder.display().to_string()]);
+    assert!(busy.contains("another process trains in this folder"), "{busy}");
+    let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signal.success());
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let checkpoint =
+        rest.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()).find(|e| e["event"] == "checkpoint");
+    let checkpoint = checkpoint.expect(&rest);
+    assert!(Path::new(checkpoint["path"].as_str().unwrap()).join("adapter_model.safetensors").is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_ends_the_run_with_a_checkpoint() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let folder = place.path("run");
+    let dir = format!("output.dir={}", folder.display());
+    let arguments = ["train", &run, "--set", &dir, "--set", "train.max_steps=100000", "--json"];
+    let (mut child, lines) = start_until(&place, &arguments, "step", 1);
+    drop(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(fs::read_dir(folder.join("checkpoints")).unwrap().count() > 0);
+}
+
+#[test]
+fn models_and_data_are_described() {
+    let place = Place::new();
+    let model = &place.json(&["inspect", "builtin:tiny-chat", "--json"])[0];
+    assert_eq!((model["kind"].as_str(), model["architecture"].as_str()), (Some("model"), Some("LlamaForCausalLM")));
+    assert_eq!((model["parameters"].as_u64(), model["chat_template"].as_bool()), (Some(3_279_104), Some(true)));
+    let data = &place.json(&["inspect", "builtin:pirate", "--json"])[0];
+    assert_eq!((data["kind"].as_str(), data["format"].as_str()), (Some("dataset"), Some("messages")));
+    assert_eq!(data["rows"], 360);
+    let rows = place.file("rows.jsonl", "{\"text\":\"a\"}\n{\"text\":3}\n");
+    let data = &place.json(&["inspect", &rows, "--json"])[0];
+    assert_eq!((data["rows"].as_u64(), data["wrong_rows"].as_u64()), (Some(2), Some(1)));
+    assert_eq!(data["problems"][0]["line"], 2);
+    assert!(place.ok(&["inspect", &rows]).contains("line 2: "));
+}
+
+#[test]
+fn rows_that_predict_nothing_keep_their_place() {
+    let place = Place::new();
+    let turn = r#"{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}"#;
+    let rows = place
+        .file("rows.jsonl", &format!("{turn}\n{{\"messages\":[{{\"role\":\"user\",\"content\":\"Hi\"}}]}}\n{turn}\n"));
+    let arguments = ["eval", "--model", "builtin:tiny-chat", "--data", &rows, "--loss-on", "completions", "--json"];
+    let evaluation = &place.json(&arguments)[0];
+    let rows = evaluation["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[1]), (3, &serde_json::json!({"tokens": 0, "nll": null})));
+    assert_eq!(rows[0], rows[2]);
+    // A quantized or rounded model is near the exact one, and not the same.
+    for options in [["--quantization", "nf4"], ["--compute", "bf16"]] {
+        let other = &place.json(&[&arguments[..], &options].concat())[0];
+        let difference = (number(other, "loss") - number(evaluation, "loss")).abs();
+        assert!(difference > 0.0 && difference < 0.3, "{options:?}: {difference}");
+    }
+}
+
+#[test]
+fn benchmarks_measure() {
+    let place = Place::new();
+    let bench = ["bench", "train", "--seq", "64", "--batch", "2", "--steps", "3", "--rank", "4"];
+    let measured = &place.json(&[&bench[..], &["--data", "builtin:pirate", "--json"]].concat())[0];
+    let shape =
+        ["tok_s", "step_s", "first_step_s", "plan_bytes", "peak_memory_bytes", "peak_rss_mb", "losses", "config"];
+    assert_eq!(keys(measured), shape);
+    assert_eq!(measured["losses"].as_array().unwrap().len(), 5);
+    let speed = 128.0 / number(measured, "step_s");
+    assert!((number(measured, "tok_s") / speed - 1.0).abs() < 0.02, "{measured}");
+    assert!(number(measured, "first_step_s") > number(measured, "step_s") / 2.0);
+    let products = place.json(&["bench", "gemm", "--seq", "16", "--json"]);
+    assert!(products.len() >= 6 && products.iter().all(|p| number(p, "gflops") > 0.0));
+}
