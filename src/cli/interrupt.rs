@@ -1,6 +1,7 @@
 //! Ctrl-C: the first asks the work to stop, the second ends the process.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// What a shell reports for a program that Ctrl-C ended.
 pub(super) const STATUS: u8 = 130;
@@ -24,4 +25,45 @@ pub(super) fn on_interrupt(stop: impl Fn() + Send + 'static, notice: &'static st
 /// Whether Ctrl-C was pressed.
 pub(super) fn interrupted() -> bool {
     PRESSED.load(Ordering::SeqCst) > 0
+}
+
+/// Ctrl-C in a conversation: it stops the answer that is being given, and else ends the program.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answering {
+    busy: Arc<AtomicBool>,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Answering {
+    /// Takes over Ctrl-C.
+    pub(super) fn new() -> Answering {
+        let answering = Answering::default();
+        let own = answering.clone();
+        let handler = move || {
+            // A second Ctrl-C during the same answer ends the program, too.
+            if !own.busy.load(Ordering::SeqCst) || own.cancel.swap(true, Ordering::SeqCst) {
+                std::process::exit(i32::from(STATUS));
+            }
+        };
+        let _ = ctrlc::set_handler(handler);
+        answering
+    }
+
+    /// Gives an answer, which should look at the flag.
+    pub(super) fn during<T>(&self, answer: impl FnOnce(&AtomicBool) -> T) -> T {
+        self.busy.store(true, Ordering::SeqCst);
+        let result = answer(&self.cancel);
+        self.busy.store(false, Ordering::SeqCst);
+        result
+    }
+
+    /// Whether the answer was stopped.
+    pub(super) fn interrupted(&self) -> bool {
+        self.cancel.load(Ordering::SeqCst)
+    }
+
+    /// Goes on after an answer that was stopped.
+    pub(super) fn reset(&self) {
+        self.cancel.store(false, Ordering::SeqCst);
+    }
 }

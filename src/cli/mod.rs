@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod chat;
 mod devices;
 mod eval;
 mod export;
@@ -30,6 +31,8 @@ enum Command {
     Train(train::Args),
     /// Measure the loss of a model, with or without an adapter, on rows
     Eval(eval::Args),
+    /// Talk to a model, with or without an adapter, or to both side by side
+    Chat(chat::Args),
     /// Write an adapter in the form that another program reads
     Export(export::Args),
     /// Say what a path holds: a model, an adapter, a run or a dataset
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Chat(args) => chat::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Bench(args) => bench::run(&args, started),

@@ -1,5 +1,6 @@
 //! `lora-studio bench`: how fast this machine trains, decodes and multiplies.
 
+mod decode;
 mod gemm;
 mod train;
 
@@ -16,6 +17,8 @@ use crate::engine::ops::Compute;
 enum What {
     /// Steps on real rows
     Train,
+    /// Tokens one after the other
+    Decode,
     /// Products of a decoder's shapes with frozen weights
     Gemm,
 }
@@ -63,6 +66,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, started: Instant) -> Result<(), Failure> {
     match args.what {
         What::Train => train::run(args, started),
+        What::Decode => decode::run(args),
         What::Gemm => gemm::run(args),
     }
 }

@@ -1,0 +1,79 @@
+//! `bench decode`: greedy tokens one after the other, as the Python benchmark of llama.cpp measures them.
+
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+
+use super::{Args, median};
+use crate::cli::model::{load_with, open_model};
+use crate::cli::output::{Failure, bytes, grouped, json, say};
+use crate::engine::generate::{Request, Sampling, generate};
+use crate::engine::memory::process;
+use crate::engine::model::LoadOptions;
+
+/// Tokens that are decoded, unless told otherwise.
+const TOKENS: u32 = 200;
+/// The first of four runs does not count.
+const RUNS: usize = 4;
+const PROMPT: &str = "Once upon a time";
+
+#[derive(Serialize)]
+struct Measured {
+    decode_tok_s: f64,
+    prefill_tok_s: f64,
+    tokens: usize,
+    batch: usize,
+    peak_rss_mb: u64,
+    config: serde_json::Value,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let source = open_model(&args.model)?;
+    let prompt = source.tokenizer()?.encode(PROMPT, false)?;
+    let options = LoadOptions { quantization: args.quantization, double_quant: true, compute: args.compute };
+    let model = load_with(&source, &options)?;
+    let tokens = (args.steps.unwrap_or(TOKENS) as usize).min(model.config.max_positions - prompt.len());
+    let batch = args.batch as usize;
+    // Nothing stops an answer: every run decodes the same number of tokens.
+    let request = Request {
+        tokens: prompt,
+        adapted: false,
+        max_new_tokens: tokens,
+        sampling: Sampling::greedy(),
+        stop: Vec::new(),
+    };
+    let requests = vec![request; batch];
+    let (mut decode, mut prefill) = (Vec::new(), Vec::new());
+    for run in 0..RUNS {
+        let generated = generate(&model, None, &requests, &mut |_, _| {}, &AtomicBool::new(false))?;
+        if run > 0 {
+            // The first token of each sequence comes with the prompt.
+            let after = generated.new_tokens.saturating_sub(batch) as f64;
+            decode.push(after / generated.decode_seconds.max(1e-9));
+            prefill.push(generated.prompt_tokens as f64 / generated.prefill_seconds.max(1e-9));
+        }
+    }
+    let peak = process::peak_resident_bytes();
+    let rounded = |x: f64| (10.0 * x).round() / 10.0;
+    let measured = Measured {
+        decode_tok_s: rounded(median(&decode)),
+        prefill_tok_s: rounded(median(&prefill)),
+        tokens,
+        batch,
+        peak_rss_mb: peak >> 20,
+        config: serde_json::json!({
+            "model": args.model, "quantization": args.quantization, "compute": args.compute,
+            "threads": rayon::current_num_threads(),
+        }),
+    };
+    if args.json {
+        return json(&measured);
+    }
+    say(format!(
+        "decode   {:.1} tokens/s, {} tokens in {batch} at once",
+        measured.decode_tok_s,
+        grouped(tokens as u64)
+    ))?;
+    say(format!("prefill  {:.1} tokens/s", measured.prefill_tok_s))?;
+    say(format!("memory   {} at most in the process", bytes(peak)))
+}
