@@ -85,7 +85,30 @@ macro_rules! kernel {
                     a = a.add(H);
                     b = b.add(16 * W);
                 }
-                finish(&acc, t);
+                // Written out here, not in a function: passed on, the sums would leave their registers.
+                if !t.last {
+                    for i in 0..H {
+                        for j in 0..W {
+                            _mm512_storeu_ps(t.partial.add((i * W + j) * 16), acc[i][j]);
+                        }
+                    }
+                    return;
+                }
+                let mut masks = [0u16; W];
+                for j in 0..W {
+                    masks[j] = mask(t.cols.saturating_sub(16 * j));
+                }
+                let (alpha, beta) = (_mm512_set1_ps(t.alpha), _mm512_set1_ps(t.beta));
+                for i in 0..H {
+                    for j in 0..W {
+                        let at = t.c.wrapping_add(i * t.c_stride + 16 * j);
+                        let mut v = _mm512_mul_ps(alpha, acc[i][j]);
+                        if t.beta != 0.0 {
+                            v = _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(masks[j], at), v);
+                        }
+                        _mm512_mask_storeu_ps(at, masks[j], v);
+                    }
+                }
             }
         }
     };
@@ -97,38 +120,6 @@ kernel!(tile_pairs, rows_pairs, "avx512f,avx512bf16", |sum, x, y| _mm512_dpbf16_
     std::mem::transmute::<__m512, __m512bh>(x),
     std::mem::transmute::<__m512, __m512bh>(y)
 ));
-
-/// Stores the sums of a tile: to C, or aside until the next range of k.
-#[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn finish<const H: usize, const W: usize>(acc: &[[__m512; W]; H], t: &Tile) {
-    // SAFETY: as in `Tile`; masks keep stores inside the tile.
-    unsafe {
-        if !t.last {
-            for i in 0..H {
-                for j in 0..W {
-                    _mm512_storeu_ps(t.partial.add((i * W + j) * 16), acc[i][j]);
-                }
-            }
-            return;
-        }
-        let mut masks = [0u16; W];
-        for j in 0..W {
-            masks[j] = mask(t.cols.saturating_sub(16 * j));
-        }
-        let (alpha, beta) = (_mm512_set1_ps(t.alpha), _mm512_set1_ps(t.beta));
-        for i in 0..H {
-            let row = t.c.add(i * t.c_stride);
-            for j in 0..W {
-                let mut v = _mm512_mul_ps(alpha, acc[i][j]);
-                if t.beta != 0.0 {
-                    v = _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(masks[j], row.add(16 * j)), v);
-                }
-                _mm512_mask_storeu_ps(row.wrapping_add(16 * j), masks[j], v);
-            }
-        }
-    }
-}
 
 /// The first `n` of 16 lanes.
 #[inline(always)]

@@ -29,7 +29,7 @@ pub(crate) unsafe fn pack_rows(
     // SAFETY: the kernel says that the machine has the instructions; the caller's room is as large as it says.
     unsafe {
         match (&w.data, kernel.mode) {
-            (Storage::Nf4(m), mode) if suits(m) && k.len() % 32 == 0 && k.start % 32 == 0 => {
+            (Storage::Nf4(m), mode) if suits(m) && k.len().is_multiple_of(32) && k.start.is_multiple_of(32) => {
                 match mode {
                     Mode::Pairs => nf4_rows_pairs(m, first, rows, k, out, stride, lanes),
                     Mode::Rounded => nf4_rows::<true>(m, first, rows, k, out, stride, lanes),
@@ -67,7 +67,7 @@ pub(crate) unsafe fn pack_columns(
         unsafe {
             let out = out.add(i * panel_lanes);
             match (&w.data, kernel.mode) {
-                (Storage::Nf4(m), mode) if suits(m) && first % 32 == 0 => match mode {
+                (Storage::Nf4(m), mode) if suits(m) && first.is_multiple_of(32) => match mode {
                     Mode::Pairs => nf4_columns_pairs(m, column, k.clone(), out),
                     Mode::Rounded => nf4_columns::<true>(m, column, k.clone(), out),
                     Mode::F32 => nf4_columns::<false>(m, column, k.clone(), out),
@@ -89,13 +89,13 @@ pub(crate) unsafe fn pack_columns(
 
 /// Whether every 32 numbers that begin at a multiple of 32 in a row share one scale, and begin at a byte.
 fn suits(m: &Nf4Matrix) -> bool {
-    m.in_features() % 32 == 0 && m.block() % 32 == 0
+    m.in_features().is_multiple_of(32) && m.block().is_multiple_of(32)
 }
 
 /// The table scaled and rounded to bfloat16, twice: an index may have any fifth bit.
 #[target_feature(enable = "avx512f,avx512bf16")]
 #[inline]
-fn scaled_pairs(levels: __m512, scale: f32) -> __m512i {
+pub(super) fn scaled_pairs(levels: __m512, scale: f32) -> __m512i {
     let half = _mm512_cvtneps_pbh(_mm512_mul_ps(levels, _mm512_set1_ps(scale)));
     // SAFETY: both are 256 bits.
     _mm512_broadcast_i64x4(unsafe { std::mem::transmute::<__m256bh, __m256i>(half) })
@@ -104,7 +104,7 @@ fn scaled_pairs(levels: __m512, scale: f32) -> __m512i {
 /// Sixteen bytes as 32 words in the order of the numbers: high nibble, low nibble. Bits above the fourth are left in.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn nibbles(codes: *const u8) -> __m512i {
+pub(super) unsafe fn nibbles(codes: *const u8) -> __m512i {
     // SAFETY: sixteen bytes can be read.
     let bytes = _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(codes.cast()) });
     _mm512_or_si512(_mm512_srli_epi32::<4>(bytes), _mm512_slli_epi32::<16>(bytes))
@@ -127,11 +127,12 @@ unsafe fn nf4_rows_pairs(
         let codes = m.codes().as_ptr();
         let mut v = [_mm512_setzero_si512(); 16];
         let mut tables = [_mm512_setzero_si512(); 16];
+        let unaligned = m.in_features() & (m.block() - 1) != 0;
         for at in k.clone().step_by(32) {
-            if at == k.start || at % m.block() == 0 || m.in_features() % m.block() != 0 {
+            if at == k.start || at & (m.block() - 1) == 0 || unaligned {
                 for r in 0..rows {
                     let number = (first + r) * m.in_features() + at;
-                    tables[r] = scaled_pairs(levels, m.absmax().get(number / m.block()));
+                    tables[r] = scaled_pairs(levels, m.absmax().get(number >> m.block().trailing_zeros()));
                 }
             }
             for r in 0..rows {
@@ -166,7 +167,7 @@ unsafe fn nf4_rows<const ROUND: bool>(
         for at in k.clone().step_by(32) {
             for r in 0..rows {
                 let number = (first + r) * m.in_features() + at;
-                let table = _mm512_mul_ps(levels, _mm512_set1_ps(m.absmax().get(number / m.block())));
+                let table = _mm512_mul_ps(levels, _mm512_set1_ps(m.absmax().get(number >> m.block().trailing_zeros())));
                 let table = if ROUND { round(table) } else { table };
                 let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.add(number / 2).cast()));
                 even[r] = _mm512_castps_si512(_mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), table));
@@ -191,7 +192,7 @@ unsafe fn nf4_columns_pairs(m: &Nf4Matrix, column: usize, k: Range<usize>, out: 
         let codes = m.codes().as_ptr();
         let words = |row: usize| {
             let number = row * m.in_features() + column;
-            let table = scaled_pairs(levels, m.absmax().get(number / m.block()));
+            let table = scaled_pairs(levels, m.absmax().get(number >> m.block().trailing_zeros()));
             _mm512_permutexvar_epi16(nibbles(codes.add(number / 2)), table)
         };
         // Words of two rows side by side: 0 and 32, 1 and 33, …
@@ -221,7 +222,7 @@ unsafe fn nf4_columns<const ROUND: bool>(m: &Nf4Matrix, column: usize, k: Range<
         let mut out = out;
         for row in k {
             let number = row * m.in_features() + column;
-            let table = _mm512_mul_ps(levels, _mm512_set1_ps(m.absmax().get(number / m.block())));
+            let table = _mm512_mul_ps(levels, _mm512_set1_ps(m.absmax().get(number >> m.block().trailing_zeros())));
             let table = if ROUND { round(table) } else { table };
             let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.add(number / 2).cast()));
             let even = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), table);

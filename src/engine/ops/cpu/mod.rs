@@ -9,9 +9,12 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512_gemv;
+#[cfg(target_arch = "x86_64")]
 mod avx512_pack;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512_weights;
+pub(crate) mod gemv;
 mod portable;
 
 use std::sync::OnceLock;

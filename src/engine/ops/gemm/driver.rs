@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::few;
 use super::operand::{Left, Right};
 use super::scratch::Scratch;
 use crate::engine::ops::MatMut;
@@ -132,6 +133,11 @@ pub(crate) fn product(kernel: &Kernel, alpha: f32, left: Left, right: Right, bet
         return;
     }
     let parallel = parallel && m * n * k >= SERIAL;
+    if let Left::Rows(a) = left
+        && few::suits(m, &right)
+    {
+        return few::product(kernel, alpha, a, right, beta, c, parallel);
+    }
     let threads = if parallel { rayon::current_num_threads() } else { 1 };
     let plan = Plan::new(kernel, m, n, k, right.granularity(kernel.nr), threads);
     let target = Target(c.data.as_mut_ptr());

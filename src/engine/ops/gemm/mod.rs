@@ -13,7 +13,9 @@
 use super::cpu::{Isa, Kernel};
 use super::{Compute, Mat, MatMut};
 
+mod bench;
 mod driver;
+mod few;
 mod operand;
 pub(crate) mod scratch;
 pub mod serial;
@@ -21,6 +23,7 @@ pub mod serial;
 mod tests;
 mod weights;
 
+pub use bench::{Options as BenchOptions, Report as BenchReport, Row as BenchRow, bench};
 pub(crate) use driver::product;
 pub(crate) use operand::{Left, Right};
 

@@ -137,12 +137,20 @@ impl Right<'_> {
                 let src = b.data.as_ptr().add(column * b.stride + k.start);
                 (kernel.pack_rows)(src, b.stride, exist, k.len(), out, stride, lanes);
             }),
-            // SAFETY: as above.
-            Right::Columns(b) => for_lanes(kernel, first, end, |column, exist, lanes, at, stride| unsafe {
-                let out = out.add(at / kernel.nr * panel_lanes + at % kernel.nr);
-                let src = b.data.as_ptr().add(k.start * b.stride + column);
-                (kernel.pack_columns)(src, b.stride, exist, k.len(), out, stride, lanes);
-            }),
+            Right::Columns(b) => {
+                // A few rows at a time for all panels: their pages stay in the TLB, however far apart rows are.
+                const ROWS: usize = 64;
+                for at in k.clone().step_by(ROWS) {
+                    let rows = ROWS.min(k.end - at);
+                    let unit = (at - k.start) / kernel.per_unit();
+                    // SAFETY: as above.
+                    for_lanes(kernel, first, end, |column, exist, lanes, lane, stride| unsafe {
+                        let out = out.add(lane / kernel.nr * panel_lanes + unit * stride + lane % kernel.nr);
+                        let src = b.data.as_ptr().add(at * b.stride + column);
+                        (kernel.pack_columns)(src, b.stride, exist, rows, out, stride, lanes);
+                    });
+                }
+            }
         }
     }
 }

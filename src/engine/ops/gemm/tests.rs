@@ -175,7 +175,7 @@ fn weights(out: usize, cols: usize) -> Vec<(String, FrozenMatrix)> {
         ("nf4".to_string(), Nf4Matrix::quantize(&values, out, cols, false).into()),
         ("nf4 double".to_string(), Nf4Matrix::quantize(&values, out, cols, true).into()),
     ];
-    for dtype in [GgmlDType::Q4_0, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q6K, GgmlDType::F16] {
+    for dtype in [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q6K, GgmlDType::F16] {
         if cols % dtype.block_size() == 0 {
             let tensor = candle_core::Tensor::from_slice(&values, (out, cols), &candle_core::Device::Cpu).unwrap();
             let quantized = candle_core::quantized::QTensor::quantize(&tensor, dtype).unwrap();
@@ -276,4 +276,26 @@ fn rounding_is_that_of_the_half_crate() {
         assert_eq!(round_bf16(v).to_bits(), bf16::from_f32(v).to_f32().to_bits(), "{v}");
     }
     assert!(round_bf16(f32::NAN).is_nan());
+}
+
+/// For people: what decoding costs in a product of 512 tokens, by layout.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn print_the_cost_of_layouts() {
+    for (out, cols) in [(1536, 576), (1536, 768)] {
+        for (layout, w) in weights(out, cols) {
+            let (x, dy) = (vec![0.5; 512 * cols], vec![0.5; 512 * out]);
+            let (mut y, mut dx) = (vec![0.0; 512 * out], vec![0.0; 512 * cols]);
+            let mut best = [f64::INFINITY; 2];
+            for _ in 0..20 {
+                let start = std::time::Instant::now();
+                linear::forward(Mat::new(&x, 512, cols), &w, MatMut::new(&mut y, 512, out), 0.0, Compute::Bf16);
+                best[0] = best[0].min(start.elapsed().as_secs_f64() * 1e3);
+                let start = std::time::Instant::now();
+                linear::backward(Mat::new(&dy, 512, out), &w, MatMut::new(&mut dx, 512, cols), 0.0, Compute::Bf16);
+                best[1] = best[1].min(start.elapsed().as_secs_f64() * 1e3);
+            }
+            eprintln!("[{out}, {cols}] {layout:12} forward {:.2} ms, backward {:.2} ms", best[0], best[1]);
+        }
+    }
 }

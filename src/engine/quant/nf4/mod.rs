@@ -13,6 +13,7 @@
 //! assert_eq!(row, [0.562617, -1.0]);
 //! ```
 
+mod decode;
 mod double;
 #[cfg(test)]
 mod tests;
@@ -78,7 +79,7 @@ pub enum Absmax {
         map: Box<[f32]>,
         /// Absmax of each nested block.
         nested: Vec<f32>,
-        /// Blocks that share one nested absmax.
+        /// Blocks that share one nested absmax, a power of two.
         nested_block: usize,
         /// Mean of the absmax values.
         offset: f32,
@@ -92,7 +93,23 @@ impl Absmax {
         match self {
             Absmax::Plain(v) => v[i],
             Absmax::Double { codes, map, nested, nested_block, offset } => {
-                map[codes[i] as usize] * nested[i / nested_block] + offset
+                // A power of two: a division would take longer than decoding the block.
+                map[codes[i] as usize] * nested[i >> nested_block.trailing_zeros()] + offset
+            }
+        }
+    }
+
+    /// The scales of blocks `first..first + out.len()`.
+    pub fn fill(&self, first: usize, out: &mut [f32]) {
+        match self {
+            Absmax::Plain(v) => out.copy_from_slice(&v[first..first + out.len()]),
+            Absmax::Double { codes, map, nested, nested_block, offset } => {
+                let shift = nested_block.trailing_zeros();
+                // An array, so that a code is in range without a test.
+                let Some(map) = map.first_chunk::<256>() else { return };
+                for (i, (o, code)) in (first..).zip(out.iter_mut().zip(&codes[first..])) {
+                    *o = map[*code as usize] * nested[i >> shift] + offset;
+                }
             }
         }
     }
@@ -127,7 +144,7 @@ pub struct Nf4Parts {
     pub codes: Vec<u8>,
     /// `quant_map`: the 16 levels, of NF4 or FP4.
     pub quant_map: Vec<f32>,
-    /// `blocksize` of the quantization state.
+    /// `blocksize` of the quantization state, a power of two.
     pub blocksize: usize,
     /// `absmax`, with the nested state where there is one.
     pub absmax: Absmax,
@@ -189,8 +206,8 @@ impl Nf4Matrix {
                 values.div_ceil(2)
             ));
         }
-        if blocksize == 0 || blocksize % 2 != 0 {
-            return Err(format!("block size {blocksize}"));
+        if !blocksize.is_power_of_two() || blocksize < 2 {
+            return Err(format!("block size {blocksize} is no power of two"));
         }
         let Ok(levels) = <[f32; 16]>::try_from(quant_map.as_slice()) else {
             return Err(format!("quant_map has {} values instead of 16", quant_map.len()));
@@ -202,7 +219,10 @@ impl Nf4Matrix {
                 if map.len() != 256 {
                     return Err(format!("nested_quant_map has {} values instead of 256", map.len()));
                 }
-                if *nested_block == 0 || nested.len() != blocks.div_ceil(*nested_block) {
+                if !nested_block.is_power_of_two() {
+                    return Err(format!("nested block size {nested_block} is no power of two"));
+                }
+                if nested.len() != blocks.div_ceil(*nested_block) {
                     return Err(format!(
                         "nested_absmax has {} values for {blocks} blocks in groups of {nested_block}",
                         nested.len()
@@ -254,20 +274,31 @@ impl Nf4Matrix {
 
     /// Values `start..start + out.len()` of the flattened matrix: level · absmax in 32 bits.
     pub fn dequantize(&self, start: usize, out: &mut [f32]) {
-        let mut at = start;
-        let mut out = out;
+        let (mut at, mut out) = (start, out);
         while !out.is_empty() {
-            let block = at / self.block;
+            let block = at >> self.block.trailing_zeros();
             let n = out.len().min((block + 1) * self.block - at);
             let (now, later) = out.split_at_mut(n);
             let scale = self.absmax.get(block);
-            let scaled = self.levels.map(|l| l * scale);
-            for (i, o) in now.iter_mut().enumerate() {
-                let byte = self.codes[(at + i) / 2];
-                *o = scaled[if (at + i) % 2 == 0 { byte >> 4 } else { byte & 15 } as usize];
-            }
+            self.expand(at, &self.levels.map(|l| l * scale), now);
             at += n;
             out = later;
+        }
+    }
+
+    /// Values from `at` on by a table; the first and the last may be half a byte.
+    fn expand(&self, at: usize, table: &[f32; 16], out: &mut [f32]) {
+        let odd = (at % 2).min(out.len());
+        let (first, out) = out.split_at_mut(odd);
+        if let Some(first) = first.first_mut() {
+            *first = table[(self.codes[at / 2] & 15) as usize];
+        }
+        let at = at + odd;
+        let bytes = out.len() / 2;
+        let (whole, last) = out.split_at_mut(2 * bytes);
+        decode::expand(table, &self.codes[at / 2..at / 2 + bytes], whole);
+        if let Some(last) = last.first_mut() {
+            *last = table[(self.codes[at / 2 + bytes] >> 4) as usize];
         }
     }
 }
