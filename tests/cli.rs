@@ -115,7 +115,7 @@ fn weights(folder: &Path) -> Vec<u8> {
 fn without_arguments_it_says_how_it_is_used() {
     let place = Place::new();
     let help = place.ok(&[]);
-    for command in ["train", "eval", "export", "inspect", "bench", "devices"] {
+    for command in ["train", "eval", "chat", "export", "inspect", "bench", "devices"] {
         assert!(help.lines().any(|l| l.trim_start().starts_with(&format!("{command} "))), "{command} in {help}");
         assert!(place.ok(&[command, "--help"]).contains("Usage: lora-studio"));
     }
@@ -306,6 +306,69 @@ fn a_person_sees_a_run() {
 }
 
 #[test]
+fn both_models_answer_side_by_side() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let folder = place.path("run").display().to_string();
+    let prompts = "sample.prompts=[\"Hello! Who are you?\"]";
+    let shown = place.ok(&[
+        "train",
+        &run,
+        "--set",
+        &format!("output.dir={folder}"),
+        "--set",
+        "train.max_steps=24",
+        "--set",
+        prompts,
+    ]);
+    // At the end of a run both answers stand in two columns under the prompt.
+    assert!(shown.contains("\nHello! Who are you?\nbase "), "{shown}");
+    assert!(shown.lines().any(|l| l.contains(" │ adapted")), "{shown}");
+
+    let chat = ["chat", "--model", "builtin:tiny-chat", "--prompt", "Hello! Who are you?", "--json"];
+    let base = &place.json(&chat)[0];
+    assert_eq!(keys(base), ["prompt", "text", "tokens", "tokens_per_second"]);
+    assert!(number(base, "tokens") > 3.0 && !base["text"].as_str().unwrap().contains("<|im_end|>"), "{base}");
+    let adapted = &place.json(&[&chat[..], &["--adapter", &folder]].concat())[0];
+    assert_ne!(adapted["text"], base["text"]);
+    let both = &place.json(&[&chat[..], &["--adapter", &folder, "--compare"]].concat())[0];
+    let shape = ["prompt", "base", "adapted", "base_tokens", "adapted_tokens", "tokens_per_second"];
+    assert_eq!(keys(both), shape);
+    assert_eq!((&both["base"], &both["adapted"]), (&base["text"], &adapted["text"]));
+    assert_eq!((&both["base_tokens"], &both["adapted_tokens"]), (&base["tokens"], &adapted["tokens"]));
+
+    // The same seed gives the same answer, and a limit is kept.
+    let drawn = |seed: &str| {
+        let more = ["--temperature", "1.5", "--seed", seed, "--max-new-tokens", "12"];
+        place.json(&[&chat[..], &more].concat()).remove(0)
+    };
+    assert_eq!(drawn("1")["text"], drawn("1")["text"]);
+    assert_ne!(drawn("1")["text"], drawn("2")["text"]);
+    assert!(number(&drawn("1"), "tokens") <= 12.0);
+
+    place.usage(&["chat", "--model", "builtin:tiny-chat", "--compare", "--prompt", "Hi"]);
+    let cold = place.usage(&["chat", "--model", "builtin:tiny-chat", "--prompt", "Hi", "--temperature=-1"]);
+    assert!(cold.contains("temperature"), "{cold}");
+}
+
+#[test]
+fn a_conversation_comes_from_standard_input() {
+    use std::io::Write;
+    let place = Place::new();
+    let mut command = place.command(&["chat", "--model", "builtin:tiny-chat", "--json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"What is the colour of the sky?\n\n/new\nWho are you?\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let answers: Vec<Value> = text(&output.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let prompts: Vec<&str> = answers.iter().map(|a| a["prompt"].as_str().unwrap()).collect();
+    assert_eq!(prompts, ["What is the colour of the sky?", "Who are you?"]);
+    // After /new nothing of the first question is left.
+    let alone = &place.json(&["chat", "--model", "builtin:tiny-chat", "--prompt", "Who are you?", "--json"])[0];
+    assert_eq!(answers[1]["text"], alone["text"]);
+}
+
+#[test]
 fn a_killed_run_goes_on_with_the_same_bits() {
     let place = Place::new();
     let run = place.file("run.toml", RUN);
@@ -438,6 +501,9 @@ fn benchmarks_measure() {
     let speed = 128.0 / number(measured, "step_s");
     assert!((number(measured, "tok_s") / speed - 1.0).abs() < 0.02, "{measured}");
     assert!(number(measured, "first_step_s") > number(measured, "step_s") / 2.0);
+    let decoded = &place.json(&["bench", "decode", "--steps", "20", "--batch", "2", "--json"])[0];
+    assert_eq!(keys(decoded), ["decode_tok_s", "prefill_tok_s", "tokens", "batch", "peak_rss_mb", "config"]);
+    assert!(number(decoded, "decode_tok_s") > 0.0 && decoded["tokens"] == 20, "{decoded}");
     let products = place.json(&["bench", "gemm", "--seq", "16", "--json"]);
     assert!(products.len() >= 6 && products.iter().all(|p| number(p, "gflops") > 0.0));
 }

@@ -8,7 +8,7 @@ use super::samples::Samples;
 use super::setup::Setup;
 use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop};
 use crate::engine::config::RunConfig;
-use crate::engine::data::{Batch, Sample};
+use crate::engine::data::{Batch, Report, Sample, Side};
 use crate::engine::memory::{Plan, process};
 use crate::engine::model::Workspace;
 use crate::engine::ops::adamw::{self, AdamW};
@@ -94,6 +94,9 @@ impl<'a> Trainer<'a> {
             total_parameters: self.setup.model.parameters() + self.setup.adapter.params.len() as u64,
             plan_bytes: self.plan.total(),
         })?;
+        for message in data_notes(&self.setup.data.report) {
+            self.emit(Event::Note { message })?;
+        }
         if self.state.step == 0 {
             self.evaluate()?;
         }
@@ -257,9 +260,7 @@ impl<'a> Trainer<'a> {
     /// Last validation, samples and checkpoint; then the adapter's own folder.
     fn finish(&mut self) -> Result<()> {
         self.evaluate()?;
-        if self.config.sample.every > 0 {
-            self.sample()?;
-        }
+        self.sample()?;
         self.checkpoint()?;
         let adapter_dir = self.run_dir.adapter_dir();
         folder::write(&adapter_dir, &self.setup.adapter, &self.setup.model.config, &self.card)?;
@@ -280,6 +281,19 @@ impl<'a> Trainer<'a> {
         (self.on_event)(event);
         Ok(())
     }
+}
+
+/// What a person should know of the rows before the run.
+fn data_notes(report: &Report) -> Vec<String> {
+    let side = |name: &str, side: &Side| {
+        format!("{name}: {} rows, {} tokens, {} of them trained", side.samples, side.tokens, side.trained_tokens)
+    };
+    let mut notes = vec![side("training", &report.train)];
+    if report.validation.samples > 0 {
+        notes.push(side("validation", &report.validation));
+    }
+    notes.extend(report.notices.iter().cloned());
+    notes
 }
 
 /// What the adapter's folder says of the run.
