@@ -1,6 +1,6 @@
 //! What a person sees of a run: what it trains, a bar, samples, and both models' answers side by side at the end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -63,15 +63,15 @@ impl Progress {
         }
     }
 
-    fn started(&mut self, run_dir: &PathBuf, trainable: u64, total: u64, plan: u64) -> Result<(), Failure> {
-        self.run_dir = run_dir.clone();
+    fn started(&mut self, run_dir: &Path, trainable: u64, total: u64, plan: u64) -> Result<(), Failure> {
+        self.run_dir = run_dir.to_path_buf();
         for line in header(&self.config) {
             self.line(line)?;
         }
         let share = 100.0 * trainable as f64 / total.max(1) as f64;
         self.line(format!("trainable  {} of {} ({share:.2}%)", grouped(trainable), grouped(total)))?;
         self.line(format!("memory     {} planned", bytes(plan)))?;
-        self.line(format!("run        {}\n", run_dir.display()))?;
+        self.line(format!("run        {}", run_dir.display()))?;
         if let Some(bar) = &self.bar {
             bar.disable_steady_tick();
             bar.set_length(BAR);
@@ -84,6 +84,9 @@ impl Progress {
     }
 
     fn step(&mut self, step: usize, epoch: f64, loss: f64, rate: f64, speed: f64) -> Result<(), Failure> {
+        if self.first.is_none() {
+            self.line("")?;
+        }
         self.recent.push(loss);
         if self.recent.len() > 10 {
             self.recent.remove(0);
