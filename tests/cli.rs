@@ -94,6 +94,7 @@ fn number(value: &Value, key: &str) -> f64 {
 }
 
 /// Starts a run and waits until it has said `event` for the step.
+#[allow(clippy::zombie_processes)] // the caller waits
 fn start_until(place: &Place, arguments: &[&str], event: &str, step: u64) -> (Child, BufReader<impl Read + use<>>) {
     let mut child = place.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());

@@ -39,7 +39,6 @@ impl Model {
         };
         let layers = (0..config.layers.len()).map(|i| loader.layer(i)).collect::<Result<Vec<_>>>()?;
         let final_norm = loader.norm("model.norm.weight", h)?;
-        drop(loader);
         Ok(Model { compute: options.compute, embedding, layers, final_norm, head, config })
     }
 }

@@ -188,8 +188,11 @@ impl TextTokenizer {
     }
 }
 
+/// The default template, and the named ones.
+type Templates = (Option<String>, Vec<(String, String)>);
+
 /// `tokenizer.chat_template`, and `tokenizer.chat_template.NAME` for every name in `tokenizer.chat_templates`.
-fn templates(file: &GgufFile) -> Result<(Option<String>, Vec<(String, String)>)> {
+fn templates(file: &GgufFile) -> Result<Templates> {
     let default = file.str("tokenizer.chat_template")?.map(Cow::into_owned);
     let mut named = Vec::new();
     for name in file.strings("tokenizer.chat_templates")?.unwrap_or_default() {
