@@ -173,3 +173,58 @@ pub const FIELDS: &[Field] = &[
     of("output", "save_every", count(0), "Steps between two checkpoints; 0: at the end only."),
     of("output", "keep", count(1), "Newest checkpoints that are kept."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::RunConfig;
+    use super::*;
+
+    /// docs/run-file.md's tables: every key with its default, what it may be, and its sentence of help.
+    fn tables() -> String {
+        let defaults = toml::Table::try_from(RunConfig::default()).unwrap();
+        let mut text = String::new();
+        for section in sections() {
+            text.push_str(&format!(
+                "\n## [{section}]\n\n| Key | Default | Allowed | Usual | |\n|---|---|---|---|---|\n"
+            ));
+            for f in FIELDS.iter().filter(|f| f.section == section) {
+                let allowed = match f.kind {
+                    Kind::Text => "text".to_string(),
+                    Kind::Bool => "true, false".to_string(),
+                    Kind::Choice { allowed, planned: [] } => allowed.join(", "),
+                    Kind::Choice { allowed, planned } => {
+                        format!("{} (later: {})", allowed.join(", "), planned.join(", "))
+                    }
+                    Kind::Integer { min, max } if max >= i32::MAX as i64 => format!("whole, from {min}"),
+                    Kind::Integer { min, max } => format!("whole, {min} to {max}"),
+                    Kind::Number { min, max, max_included: true } => format!("{min} to {max}"),
+                    Kind::Number { min, max, max_included: false } => format!("{min} to below {max}"),
+                    Kind::TextList => "list of texts".to_string(),
+                    Kind::Modules => "\"all-linear\", or a list of names".to_string(),
+                };
+                let usual = match f.usual {
+                    Some((low, high)) if high < 0.01 => format!("{low:e} to {high:e}"),
+                    Some((low, high)) => format!("{low} to {high}"),
+                    None => String::new(),
+                };
+                let default = &defaults[f.section][f.key];
+                text.push_str(&format!("| `{}` | `{default}` | {allowed} | {usual} | {} |\n", f.key, f.help));
+            }
+        }
+        text
+    }
+
+    /// `UPDATE_DOCS=1 cargo test --release --lib schema` writes the page again.
+    #[test]
+    fn the_documentation_lists_every_key() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/run-file.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (head, _) = page.split_once("\n## [").unwrap();
+        let expected = format!("{head}{}", tables());
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &expected).unwrap();
+        } else {
+            assert_eq!(page, expected, "docs/run-file.md is out of date: UPDATE_DOCS=1 writes it again");
+        }
+    }
+}
