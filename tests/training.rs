@@ -10,7 +10,7 @@ use lora_studio::engine::config::RunConfig;
 use lora_studio::engine::formats;
 use lora_studio::engine::peft::folder::ModelCard;
 use lora_studio::engine::train::checkpoint::{self, Checkpoint};
-use lora_studio::engine::train::{self, Control, Event, Stop};
+use lora_studio::engine::train::{self, Control, Event, Stop, run_dir};
 
 /// A short run that exercises what randomness and state there is: dropout, shuffling, accumulation, warm-up, validation.
 fn config(dir: &Path, changes: &[&str]) -> RunConfig {
@@ -176,6 +176,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     assert!(error.contains("is not a number at step 2"), "{error}");
     assert!(error.contains("checkpoints/step-1"), "the error names what is kept: {error}");
     assert!(matches!(events.last(), Some(Event::Failed { .. })));
+    assert_eq!(run_dir::events(&dir).unwrap().last(), events.last(), "the run folder says it too");
     assert!(newest.join("adapter_model.safetensors").exists());
     assert!(!dir.join("adapter").exists());
 }

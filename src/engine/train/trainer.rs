@@ -86,8 +86,20 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// Trains to the end, or until it is told to stop.
+    /// Trains to the end, or until it is told to stop. An error is written into the run folder too, for whoever looks
+    /// there later.
     pub(super) fn train(&mut self) -> Result<()> {
+        let result = self.steps();
+        if let Err(error) = &result {
+            let message = error.to_string();
+            // The error may be that nothing can be written; it is the one to report.
+            let _ = self.run_dir.log(&message);
+            let _ = self.run_dir.record(&Event::Failed { error: message });
+        }
+        result
+    }
+
+    fn steps(&mut self) -> Result<()> {
         self.emit(Event::Started {
             run_dir: self.run_dir.path().to_path_buf(),
             trainable_parameters: self.setup.adapter.params.len() as u64,
