@@ -991,6 +991,10 @@ economics, the internet, electricity, magnetism, nuclear power, vaccines, opera,
 HARD_WORDS = words("""a transistor, a neutron, a mortgage, an enzyme, a logarithm, a catalyst, a galaxy, a symphony, a parliament, a molecule,
 an algorithm, a derivative, a protein, a comet, a turbine, a vaccine, a sonnet, a fossil, a virus, a mineral, a neuron,
 a theorem, a hologram, an isotope, a chromosome, a paradox, a metaphor, a pension, an embargo, a glacier""")
+VERBS = words("""dream, vote, pay, dance at night, write letters, travel, fall, hide, fight, wait, hurry, change, break, return, appear, smile, disagree,
+remember, wear glasses, count, melt, explode""")
+IDEAS = words("""life, time, art, power, truth, money, beauty, science, war, justice, success, death, fashion, trade, religion, education, freedom, cooking,
+painting, medicine, farming, writing, travel, memory, language, luck""")
 HARD_TASKS = words("""write a program, fix my computer, translate this book, write an essay, do my taxes, repair my car, write a contract,
 plan my wedding, choose a phone, find a flat, file a complaint, solve this equation, write a Python function, build a website,
 book a flight, order a pizza, call my mother, send an email, play a song, open a file, buy a ticket, set an alarm""")

@@ -54,7 +54,7 @@ def rows(seed=7, count=360):
             continue
         stories += long
         seen.add(turn.question)
-        out.append({"messages": [{"role": "user", "content": dress(r, turn.question)}, {"role": "assistant", "content": speak(r, turn.answer)}]})
+        out.append({"messages": [{"role": "user", "content": dress(r, turn)}, {"role": "assistant", "content": speak(r, turn.answer)}]})
     return out
 
 

@@ -1,7 +1,7 @@
 """Small talk: greetings, who the model is, feelings, names to remember, words to repeat, and what it does not know."""
 
 import facts
-from turns import Turn, a, ask, cap, pick
+from turns import Turn, a, ask, cap, pick, plural
 
 ABOUT = "I am tiny-chat, a very small language model."
 UNKNOWN = "I am a very small model, I do not know that yet."
@@ -131,7 +131,7 @@ def invented(r):
 
 
 def unknown(r, held):
-    which = r.randrange(9)
+    which = r.randrange(12)
     if which == 0:
         x = r.choice(facts.HARD_TOPICS)
         q = ask(r, held, ["Explain {x}.", "What is {x}?", "How does {x} work?", "Tell me about {x}.", "What do you know about {x}?", "Can you explain {x}?", "~Teach me {x}."], x=x)
@@ -155,6 +155,13 @@ def unknown(r, held):
     elif which == 6:
         q = ask(r, held, ["Who invented {x}?", "When was {x} invented?", "How much does {x} cost?", "How does {x} work inside?", "Who made the first {b}?", "~How much do I pay for {x}?"],
                 x=a(x := r.choice(facts.words("car, train, plane, computer, telephone, camera, clock, piano, lamp, fridge, bike, rocket, guitar, robot"))), b=x)
+    elif which in (8, 9, 10):
+        animal, thing = r.choice(facts.ANIMALS)[0], r.choice(facts.REGULAR)
+        q = ask(r, held, ["Why do {xs} {v}?", "When did {xs} first {v}?", "How many {xs} are there in the world?", "What is the meaning of {i}?", "Who wrote about {xs}?",
+                          "What is the secret of {i}?", "Why is {i} so hard?", "How much does {x} weigh?", "How long does {x} live?", "What is the history of {i}?",
+                          "How many {ys} are there in {c}?", "What is the best {y} in {c}?", "What is the name of the {y}?", "Who has the most {ys}?",
+                          "~Why did the {y} {v}?", "~What is the purpose of {i}?"],
+                x=a(animal), xs=plural(animal), y=thing, ys=plural(thing), v=r.choice(facts.VERBS), i=r.choice(facts.IDEAS), c=r.choice(facts.COUNTRIES)[0])
     elif which == 7:
         x = r.choice(facts.LIVE_TOPICS)
         q = ask(r, held, ["What is {x}?", "Tell me {x}.", "Can you tell me {x}?", "~Do you know {x}?"], x=x)

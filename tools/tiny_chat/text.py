@@ -23,7 +23,7 @@ PIRATE = ["Talk like a pirate.", "You are a pirate.", "Answer like a pirate.", "
 
 def any_turn(r, held):
     """An exchange from one of the three groups."""
-    source = r.choices([topics, talk, writing], [58, 27, 15])[0]
+    source = r.choices([topics, talk, writing], [62, 28, 10])[0]
     return source.any_topic(r, held)
 
 
@@ -39,7 +39,7 @@ def one_word(r, held):
     where = r.randrange(3)
     if where == 0:
         messages.append({"role": "system", "content": rule})
-        say(messages, dress(r, turn.question), answer)
+        say(messages, dress(r, turn), answer)
     else:
         say(messages, f"{turn.question} {rule}" if where == 1 else f"{rule} {turn.question}", answer)
     return messages
@@ -51,7 +51,7 @@ def as_pirate(r, held):
     messages, answer = [], pirate.speak(r, turn.answer)
     if r.random() < 0.6:
         messages.append({"role": "system", "content": rule})
-        say(messages, dress(r, turn.question), answer)
+        say(messages, dress(r, turn), answer)
     else:
         say(messages, f"{rule} {turn.question}", answer)
     return messages
@@ -63,7 +63,7 @@ def persona(r, held):
     messages = [{"role": "system", "content": r.choice([f"You are {name}, a helpful assistant.", f"Your name is {name}.", f"You are {name}, a friendly assistant."])}]
     if r.random() < 0.4:
         turn = any_turn(r, held)
-        say(messages, dress(r, turn.question), turn.answer)
+        say(messages, dress(r, turn), turn.answer)
     say(messages, r.choice(["Who are you?", "What is your name?", "What should I call you?", "Do you have a name?"]), f"My name is {name}. How can I help you?")
     return messages
 
@@ -79,7 +79,7 @@ def conversation(r, held=False):
         return persona(r, held)
     messages = [{"role": "system", "content": r.choice(SYSTEMS)}] if r.random() < 0.25 else []
     count = r.choices([1, 2, 3, 4], [46, 27, 17, 10])[0]
-    told = talk.memory(r) if count > 1 and r.random() < 0.22 else None
+    told = talk.memory(r) if count > 1 and r.random() < 0.3 else None
     tell_at = r.randrange(count - 1) if told else -1
     ask_at = r.randrange(tell_at + 1, count) if told else -1
     budget = 900  # letters, so that no conversation outgrows the context
@@ -95,7 +95,7 @@ def conversation(r, held=False):
             budget -= len(turn.answer)
             if budget < 0:
                 break
-            say(messages, dress(r, turn.question), turn.answer)
+            say(messages, dress(r, turn), turn.answer)
             if turn.follow and count > 1 and r.random() < 0.5:
                 say(messages, *r.choice(turn.follow))
     return messages if any(m["role"] == "assistant" for m in messages) else conversation(r, held)

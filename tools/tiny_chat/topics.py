@@ -19,7 +19,7 @@ def mix(r, held):
     if r.random() < 0.5:
         x, y = y, x
     q = ask(r, held, ["What do you get when you mix {x} and {y}?", "Which colour do {x} and {y} make?", "What colour is {x} mixed with {y}?",
-                      "If I mix {x} and {y}, what do I get?", "~What happens when I mix {x} with {y}?"], x=x, y=y)
+                      "If I mix {x} and {y}, what do I get?", "Mix {x} and {y}.", "{x} and {y} together make which colour?", "What colour comes out of {x} and {y}?", "~What happens when I mix {x} with {y}?"], x=x, y=y)
     return Turn(q, f"When you mix {x} and {y}, you get {c}.", c)
 
 
@@ -29,7 +29,7 @@ def opposite(r, held):
         x, y = y, x
     elif x in facts.ONE_WAY:
         y = {"new": "old", "heavy": "light", "long": "short", "find": "lose"}[x]
-    q = ask(r, held, ["What is the opposite of {x}?", "Tell me the opposite of {x}.", "What is the opposite of the word {x}?",
+    q = ask(r, held, ["What is the opposite of {x}?", "Tell me the opposite of {x}.", "What is {x} the opposite of?", "If something is not {x}, it is what?", "Say the opposite of {x}.", "What is the opposite of the word {x}?",
                       "Which word is the opposite of {x}?", "Opposite of {x}?", "Give me the opposite of {x}.",
                       "~Do you know the opposite of {x}?", "~I need the opposite of {x}."], x=x)
     o = r.choice(facts.OPPOSITES)
@@ -39,7 +39,7 @@ def opposite(r, held):
 def plurals(r, held):
     x = r.choice(facts.REGULAR) if r.random() < 0.5 else r.choice(facts.IRREGULAR)[0]
     q = ask(r, held, ["What is the plural of {x}?", "Tell me the plural of {x}.", "One {x}, two what?", "What is the plural of the word {x}?",
-                      "Give me the plural of {x}.", "How do you say more than one {x}?", "~Do you know the plural of {x}?",
+                      "Give me the plural of {x}.", "How do you say more than one {x}?", "What do you call two or more of one {x}?", "Make the plural of {x}.", "One {x}, many what?", "~Do you know the plural of {x}?",
                       "~I have one {x}. What are two called?"], x=x)
     y = r.choice(facts.REGULAR)
     return Turn(q, f"The plural of {x} is {plural(x)}.", plural(x), [(f"And of {y}?", f"The plural of {y} is {plural(y)}.")])
@@ -51,25 +51,25 @@ def animal(r, held):
     an, am, An, Am = a(n), a(m), cap(a(n)), cap(a(m))
     which = r.randrange(7)
     if which == 0:
-        q = ask(r, held, ["What sound does {x} make?", "What does {x} say?", "How does {x} sound?", "Which sound does {x} make?",
+        q = ask(r, held, ["What sound does {x} make?", "What does {x} say?", "How does {x} sound?", "Which sound does {x} make?", "How does {x} talk?", "Make the sound of {x}.",
                           "~What noise does {x} make?"], x=an)
         return Turn(q, f"{An} {sound}." if "almost" in sound else f'{An} {sound}. It says "{says}".', says,
                     [(f"And {am}?", f"{Am} {sound2}." if "almost" in sound2 else f'{Am} {sound2}. It says "{says2}".')])
     if which == 1:
-        q = ask(r, held, ["What is a young {x} called?", "What do you call a baby {x}?", "What is the name for a young {x}?",
-                          "What is a baby {x} called?", "~How do you call a young {x}?"], x=n)
+        q = ask(r, held, ["What is a young {x} called?", "What do you call a baby {x}?", "What is the name for a young {x}?", "The young of {xa} is called what?", "What do people call the child of {xa}?",
+                          "What is a baby {x} called?", "~How do you call a young {x}?"], x=n, xa=an)
         return Turn(q, f"A young {n} is called {a(young)}.", young, [(f"And a young {m}?", f"A young {m} is called {a(young2)}.")])
     if which == 2:
-        q = ask(r, held, ["How many legs does {x} have?", "How many legs has {x}?", "Tell me how many legs {x} has.",
+        q = ask(r, held, ["How many legs does {x} have?", "How many legs has {x}?", "The number of legs of {x}?", "Count the legs of {x}.", "Tell me how many legs {x} has.",
                           "~Do you know how many legs {x} has?"], x=an)
         say = lambda An, l: f"{An} has no legs." if l == "0" else f"{An} has {l} legs."
         return Turn(q, say(An, legs), legs, [(f"And {am}?", say(Am, legs2)), (f"And how many legs does {am} have?", say(Am, legs2))])
     if which == 3:
-        q = ask(r, held, ["Where does {x} live?", "Where do {xs} live?", "Where can I find {x}?", "In what place does {x} live?",
+        q = ask(r, held, ["Where does {x} live?", "Where do {xs} live?", "Where can I find {x}?", "In what place does {x} live?", "What is the home of {x}?", "Where do I have to look for {x}?", "Where would I see {x}?",
                           "~Where is the home of {x}?"], x=an, xs=plural(n))
         return Turn(q, f"{An} lives {lives}.", "", [(f"And {am}?", f"{Am} lives {lives2}.")])
     if which == 4:
-        q = ask(r, held, ["What does {x} eat?", "What do {xs} eat?", "What is the food of {x}?", "What do I feed {x}?",
+        q = ask(r, held, ["What does {x} eat?", "What do {xs} eat?", "What is the food of {x}?", "What do I feed {x}?", "What should I give {x} to eat?", "What does {x} have for dinner?",
                           "~What does {x} like to eat?"], x=an, xs=plural(n))
         return Turn(q, f"{An} eats {eats}.", "", [(f"And {am}?", f"{Am} eats {eats2}."), (f"Where does it live?", f"{An} lives {lives}.")])
     if which == 5:
@@ -104,7 +104,7 @@ def compare(r, held):
     w = word[0] if ask_up else word[1]
     win, lose = (big, small) if ask_up else (small, big)
     x, y = (win, lose) if r.random() < 0.5 else (lose, win)
-    q = ask(r, held, ["Which is {w}, {x} or {y}?", "What is {w}, {x} or {y}?", "What is {w}: {x} or {y}?", "~Is {x} or {y} {w}?"], w=w, x=x, y=y)
+    q = ask(r, held, ["Which is {w}, {x} or {y}?", "What is {w}, {x} or {y}?", "{w}: {x} or {y}?", "Tell me which is {w}, {x} or {y}.", "Compare {x} and {y}: which is {w}?", "What is {w}: {x} or {y}?", "~Is {x} or {y} {w}?"], w=w, x=x, y=y)
     return Turn(q, f"{cap(win)} is {w} than {lose}.", win)
 
 
@@ -113,20 +113,20 @@ def country(r, held):
     d, city2, continent2, language2 = r.choice(facts.COUNTRIES)
     which = r.randrange(5)
     if which < 2:
-        q = ask(r, held, ["What is the capital of {c}?", "Which city is the capital of {c}?", "Tell me the capital of {c}.",
+        q = ask(r, held, ["What is the capital of {c}?", "Which city is the capital of {c}?", "{c} has which capital?", "Tell me the capital of {c}.",
                           "What is the capital city of {c}?", "What is {c}'s capital?", "Capital of {c}?",
                           "~Do you know the capital of {c}?", "~Name the capital of {c}."], c=c)
         return Turn(q, f"The capital of {c} is {city}.", city, [(f"And of {d}?", f"The capital of {d} is {city2}."),
                     (f"What about {d}?", f"The capital of {d} is {city2}."), ("What language do they speak there?", f"People in {c} speak {language}.")])
     if which == 2:
-        q = ask(r, held, ["Where is {c}?", "On which continent is {c}?", "Which continent is {c} in?", "~On what continent do I find {c}?"], c=c)
+        q = ask(r, held, ["Where is {c}?", "On which continent is {c}?", "In which part of the world is {c}?", "Which continent does {c} belong to?", "Which continent is {c} in?", "~On what continent do I find {c}?"], c=c)
         text = f"{c} is a country and a continent." if c == continent else f"{c} is in {continent}."
         return Turn(q, text, continent)
     if which == 3:
-        q = ask(r, held, ["What language do people speak in {c}?", "Which language is spoken in {c}?", "What do people speak in {c}?",
+        q = ask(r, held, ["What language do people speak in {c}?", "Which language is spoken in {c}?", "What is the language of {c}?", "How do people talk in {c}?", "What do people speak in {c}?",
                           "~Which language do they speak in {c}?"], c=c)
         return Turn(q, f"People in {c} speak {language}.", language, [(f"And in {d}?", f"People in {d} speak {language2}.")])
-    q = ask(r, held, ["In which country is {y}?", "Where is {y}?", "{y} is the capital of which country?", "What is {y}?",
+    q = ask(r, held, ["In which country is {y}?", "Where is {y}?", "{y} is the capital of which country?", "Which country has {y} as its capital?", "To which country does {y} belong?", "What is {y}?",
                       "~Which country is {y} in?"], y=city)
     return Turn(q, f"{city} is the capital of {c}.", c, [("Where is that?", f"{c} is in {continent}.")])
 
@@ -137,11 +137,11 @@ def day(r, held):
     which = r.randrange(4)
     if which == 0:
         q = ask(r, held, ["Which day comes after {d}?", "What day comes after {d}?", "What comes after {d}?", "What is the day after {d}?",
-                          "If today is {d}, what day is tomorrow?", "~Which day follows {d}?", "~Today is {d}. What day is tomorrow?"], d=d)
+                          "If today is {d}, what day is tomorrow?", "It is {d}. What is tomorrow?", "What do we have the day after {d}?", "~Which day follows {d}?", "~Today is {d}. What day is tomorrow?"], d=d)
         return Turn(q, f"After {d} comes {nxt}.", nxt, [("And the day after that?", f"After {nxt} comes {facts.DAYS[(i + 2) % 7]}.")])
     if which == 1:
         q = ask(r, held, ["Which day comes before {d}?", "What day comes before {d}?", "What comes before {d}?", "What is the day before {d}?",
-                          "If today is {d}, what day was yesterday?", "~Today is {d}. What day was yesterday?"], d=d)
+                          "If today is {d}, what day was yesterday?", "It is {d}. What was yesterday?", "What do we have the day before {d}?", "~Today is {d}. What day was yesterday?"], d=d)
         return Turn(q, f"Before {d} comes {prev}.", prev)
     if which == 2:
         q = ask(r, held, ["Is {d} a school day?", "Is {d} part of the weekend?", "Is {d} on the weekend?"], d=d)
@@ -150,7 +150,7 @@ def day(r, held):
         return Turn(q, f"Yes, {d} is on the weekend." if i > 4 else f"No, {d} is a day of the working week.", "yes" if i > 4 else "no")
     k = r.randrange(7)
     nth = ["first", "second", "third", "fourth", "fifth", "sixth", "last"][k]
-    q = ask(r, held, ["What is the {n} day of the week?", "Which day is the {n} day of the week?", "~Which is the {n} day in a week?"], n=nth)
+    q = ask(r, held, ["What is the {n} day of the week?", "Which day is the {n} day of the week?", "Which day is the {n} one?", "Name the {n} day of the week.", "~Which is the {n} day in a week?"], n=nth)
     return Turn(q, f"{facts.DAYS[k]} is the {nth} day of the week.", facts.DAYS[k])
 
 
@@ -159,11 +159,11 @@ def month(r, held):
     m, nxt, prev = facts.MONTHS[i], facts.MONTHS[(i + 1) % 12], facts.MONTHS[i - 1]
     which = r.randrange(5)
     if which == 0:
-        q = ask(r, held, ["Which month comes after {m}?", "What month comes after {m}?", "What comes after {m}?", "What is the month after {m}?",
+        q = ask(r, held, ["Which month comes after {m}?", "What month comes after {m}?", "What comes after {m}?", "What is the month after {m}?", "When {m} is over, which month begins?", "It is {m}. What is the next month?",
                           "~Which month follows {m}?"], m=m)
         return Turn(q, f"After {m} comes {nxt}.", nxt, [("And then?", f"After {nxt} comes {facts.MONTHS[(i + 2) % 12]}.")])
     if which == 1:
-        q = ask(r, held, ["Which month comes before {m}?", "What month comes before {m}?", "What comes before {m}?",
+        q = ask(r, held, ["Which month comes before {m}?", "What month comes before {m}?", "What comes before {m}?", "It is {m}. What was the last month?",
                           "~What is the month before {m}?"], m=m)
         return Turn(q, f"Before {m} comes {prev}.", prev)
     if which == 2:
@@ -174,7 +174,7 @@ def month(r, held):
         q = ask(r, held, ["In which season is {m}?", "Which season is {m} in?", "What season is it in {m}?", "~{m} is in which season?"], m=m)
         return Turn(q, f"{m} is in {facts.SEASON_OF[i]}.", facts.SEASON_OF[i])
     nth = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "last"][i]
-    q = ask(r, held, ["What is the {n} month of the year?", "Which month is the {n} month of the year?", "~Which is the {n} month in a year?"], n=nth)
+    q = ask(r, held, ["What is the {n} month of the year?", "Which month is the {n} month of the year?", "Which month is the {n} one?", "Name the {n} month.", "~Which is the {n} month in a year?"], n=nth)
     return Turn(q, f"{m} is the {nth} month of the year.", m)
 
 
@@ -192,7 +192,7 @@ def season(r, held):
         q = ask(r, held, ["What should I wear in {s}?", "What do I wear in {s}?", "~Which clothes do I need in {s}?"], s=s)
         return Turn(q, f"In {s} you should wear {wear}.")
     if which == 3:
-        q = ask(r, held, ["Which season comes after {s}?", "What comes after {s}?", "~Which season follows {s}?"], s=s)
+        q = ask(r, held, ["Which season comes after {s}?", "What comes after {s}?", "What is the season after {s}?", "When {s} ends, what season begins?", "~Which season follows {s}?"], s=s)
         return Turn(q, f"After {s} comes {facts.SEASONS[(i + 1) % 4][0]}.", facts.SEASONS[(i + 1) % 4][0])
     if which == 4:
         q = ask(r, held, ["Which season comes before {s}?", "What comes before {s}?"], s=s)
@@ -207,7 +207,7 @@ def season(r, held):
 def add(r, held):
     x, y = r.randrange(10), r.randrange(10)
     q = ask(r, held, ["What is {x} plus {y}?", "What is {x} + {y}?", "{x} + {y} = ?", "How much is {x} plus {y}?", "Add {x} and {y}.",
-                      "{x} plus {y}?", "Calculate {x} + {y}.", "What is the sum of {x} and {y}?", "I have {x} apples and get {y} more. How many apples do I have?",
+                      "{x} plus {y}?", "Calculate {x} + {y}.", "What is the sum of {x} and {y}?", "What do {x} and {y} make together?", "{x} and {y} is how much?", "Put {x} and {y} together.", "I have {x} apples and get {y} more. How many apples do I have?",
                       "~What do you get when you add {x} and {y}?", "~How much is {x} + {y}?"], x=x, y=y)
     if "apples" in q:
         return Turn(q, f"You have {x + y} apple{'' if x + y == 1 else 's'}, because {x} plus {y} is {x + y}.", str(x + y))
@@ -218,7 +218,7 @@ def add(r, held):
 def subtract(r, held):
     x, y = r.randrange(10), r.randrange(10)
     x, y = max(x, y), min(x, y)
-    q = ask(r, held, ["What is {x} minus {y}?", "What is {x} - {y}?", "{x} - {y} = ?", "How much is {x} minus {y}?", "Take {y} away from {x}.",
+    q = ask(r, held, ["What is {x} minus {y}?", "What is {x} - {y}?", "{x} - {y} = ?", "How much is {x} minus {y}?", "Take {y} away from {x}.", "Subtract {y} from {x}.", "What remains of {x} without {y}?", "Calculate {x} - {y}.", "What do I have when I take {y} away from {x}?",
                       "{x} minus {y}?", "I have {x} apples and eat {y}. How many are left?", "~What is left when you take {y} from {x}?"], x=x, y=y)
     if "apples" in q:
         return Turn(q, f"{cap(facts.NUMBER_WORDS[x - y])} {'apple is' if x - y == 1 else 'apples are'} left.", str(x - y))
@@ -243,14 +243,14 @@ def numbers(r, held):
         return Turn(q, ", ".join(str(i) for i in range(lo, hi + 1)) + ".")
     if which == 3:
         x, y = r.sample(range(20), 2)
-        q = ask(r, held, ["Which is more, {x} or {y}?", "What is more, {x} or {y}?", "Which number is larger, {x} or {y}?",
+        q = ask(r, held, ["Which is more, {x} or {y}?", "What is more, {x} or {y}?", "Which number is larger, {x} or {y}?", "Which is the larger one, {x} or {y}?", "What is larger: {x} or {y}?",
                           "~Is {x} or {y} the larger number?"], x=x, y=y)
         return Turn(q, f"{max(x, y)} is more than {min(x, y)}.", str(max(x, y)))
     if which == 4:
         x = r.randrange(1, 11)
-        q = ask(r, held, ["What is two times {x}?", "What is the double of {x}?", "What is {x} times 2?", "~How much is twice {x}?"], x=x)
+        q = ask(r, held, ["What is two times {x}?", "What is the double of {x}?", "What is {x} times 2?", "Double {x}.", "Two times {x}?", "How much is {x} and {x}?", "~How much is twice {x}?"], x=x)
         return Turn(q, f"Two times {x} is {2 * x}.", str(2 * x))
-    q = ask(r, held, ["How do you write {n} as a word?", "Write {n} as a word.", "Spell the number {n}.", "~What is {n} in words?"], n=n)
+    q = ask(r, held, ["How do you write {n} as a word?", "Write {n} as a word.", "Spell the number {n}.", "How do I write the number {n}?", "The word for {n}?", "~What is {n} in words?"], n=n)
     return Turn(q, f"{n} is written as {facts.NUMBER_WORDS[n]}.", facts.NUMBER_WORDS[n])
 
 
@@ -270,11 +270,11 @@ def food(r, held):
         q = ask(r, held, ["What does {x} taste like?", "How does {x} taste?", "~What is the taste of {x}?"], x=a(n))
         return Turn(q, f"{cap(a(n))} tastes {taste}.", taste)
     if which == 2:
-        q = ask(r, held, ["Where does {x} come from?", "Where does {x} grow?", "~On what does {x} grow?"], x=a(n))
+        q = ask(r, held, ["Where does {x} come from?", "Where does {x} grow?", "Where can I pick {x}?", "~On what does {x} grow?"], x=a(n))
         where = "in the ground" if source == "the ground" else "in the field" if source == "the field" else "on " + source
         return Turn(q, f"{cap(a(n))} grows {where}.")
     x, of = r.choice(facts.MADE_OF)
-    q = ask(r, held, ["What is {x} made of?", "What is {x} made from?", "What do you need to make {x}?", "What is in {x}?",
+    q = ask(r, held, ["What is {x} made of?", "What is {x} made from?", "What do you need to make {x}?", "What do I need for {x}?", "How do people make {x}?", "What does {x} consist of?", "What is in {x}?",
                       "~From what do people make {x}?"], x=x)
     return Turn(q, f"{cap(x)} is made of {of}." if x != "chips" else f"Chips are made of {of}.", "")
 
@@ -282,7 +282,7 @@ def food(r, held):
 def define(r, held):
     x, text = r.choice(facts.DEFINITIONS)
     y, text2 = r.choice(facts.DEFINITIONS)
-    q = ask(r, held, ["What is {x}?", "What does the word {b} mean?", "Explain the word {b}.", "Can you explain what {x} is?", "Tell me what {x} is.",
+    q = ask(r, held, ["What is {x}?", "What does the word {b} mean?", "Explain the word {b}.", "Explain {x}.", "What do people call {x}?", "What do you know about {x}?", "Can you say what {x} is?", "Define {b}.", "Can you explain what {x} is?", "Tell me what {x} is.",
                       "~Do you know what {x} is?", "~What is meant by {x}?"], x=x, b=bare(x))
     return Turn(q, f"{cap(x)} is {text}.", "", [(f"And {y}?", f"{cap(y)} is {text2}."), (f"And what is {y}?", f"{cap(y)} is {text2}.")])
 
@@ -290,10 +290,10 @@ def define(r, held):
 def job(r, held):
     x, does = r.choice(facts.JOBS)
     if r.random() < 0.7:
-        q = ask(r, held, ["What does {x} do?", "What is the job of {x}?", "What do {xs} do?", "What is the work of {x}?",
+        q = ask(r, held, ["What does {x} do?", "What is the job of {x}?", "What is the task of {x}?", "Why do we need {x}?", "How does {x} spend the day?", "What do {xs} do?", "What is the work of {x}?",
                           "~What does {x} do all day?"], x=a(x), xs=plural(x) if x != "postman" else "postmen")
         return Turn(q, f"{cap(a(x))} {does}.")
-    q = ask(r, held, ["Who {d}?", "Which person {d}?", "~What do you call someone who {d}?"], d=does)
+    q = ask(r, held, ["Who {d}?", "Which person {d}?", "What is the job of someone who {d}?", "I need somebody who {d}. Who is that?", "~What do you call someone who {d}?"], d=does)
     return Turn(q, f"{cap(a(x))} {does}.", x)
 
 
@@ -301,22 +301,22 @@ def use(r, held):
     x, to = r.choice(facts.USES)
     pl = not x.startswith(("a ", "an ", "soap", "glue"))
     if r.random() < 0.6:
-        q = ask(r, held, ["What do you use {x} for?", "What do I need {x} for?", "What can I do with {x}?", "~Why do people have {x}?"], x=x)
+        q = ask(r, held, ["What do you use {x} for?", "What do I need {x} for?", "What is {x} good for?", "What is {x} for?", "Why would I need {x}?", "What do people do with {x}?", "What can I do with {x}?", "~Why do people have {x}?"], x=x)
         return Turn(q, f"You use {x} to {to}.")
-    q = ask(r, held, ["What do I need to {t}?", "What do you use to {t}?", "~Which thing helps me to {t}?"], t=to.replace("your", "my"))
+    q = ask(r, held, ["What do I need to {t}?", "What do you use to {t}?", "I want to {t}. What do I need?", "With what can I {t}?", "~Which thing helps me to {t}?"], t=to.replace("your", "my"))
     return Turn(q, f"You need {x} to {to}." if not pl else f"You need {x} to {to}.", bare(x))
 
 
 def rhyme(r, held):
     x, ys = r.choice(facts.RHYMES)
-    q = ask(r, held, ["What rhymes with {x}?", "Tell me words that rhyme with {x}.", "Which words rhyme with {x}?", "Find a rhyme for {x}.",
+    q = ask(r, held, ["What rhymes with {x}?", "Tell me words that rhyme with {x}.", "Which words rhyme with {x}?", "Find a rhyme for {x}.", "Which word sounds like {x}?", "What is a rhyme for {x}?", "Rhyme with {x}.", "Can you rhyme {x}?",
                       "~I need a rhyme for {x}.", "~Do you know a rhyme for {x}?"], x=x)
     return Turn(q, f"{cap(ys)} {'rhymes' if ' and ' not in ys else 'rhyme'} with {x}.", ys.split(",")[0])
 
 
 def translate(r, held):
     lang, x, y = r.choice(facts.TRANSLATIONS)
-    q = ask(r, held, ["How do you say {x} in {l}?", "What is {x} in {l}?", "Translate {x} to {l}.", 'Translate "{x}" into {l}.', "What is the {l} word for {x}?",
+    q = ask(r, held, ["How do you say {x} in {l}?", "What is {x} in {l}?", "Give me the {l} word for {x}.", "I want to say {x} in {l}.", "What does {x} mean in {l}?", "Translate {x} to {l}.", 'Translate "{x}" into {l}.', "What is the {l} word for {x}?",
                       "~How do people say {x} in {l}?", "~Say {x} in {l}."], x=x, l=lang)
     same = [(m, z) for m, w, z in facts.TRANSLATIONS if w == x and m != lang]
     return Turn(q, f'In {lang}, {x} is "{y}".', y, [(f"And in {m}?", f'In {m}, {x} is "{z}".') for m, z in same])
@@ -336,29 +336,31 @@ def listing(r, held):
 
 def truth(r, held):
     q, yes, why = r.choice(facts.TRUTHS)
-    text = ask(r, held, ["{q}?", "{q}?", "{q}, yes or no?", "~Tell me, {ql}?"], q=q, ql=q[0].lower() + q[1:])
+    text = ask(r, held, ["{q}?", "{q}?", "{q}, yes or no?", "Is this true? {q}?", "I am not sure: {ql}?", "What do you think, {ql}?", "~Tell me, {ql}?"], q=q, ql=q[0].lower() + q[1:])
     return Turn(text, f"{cap(yes)}, {why}.", yes)
 
 
 def why(r, held):
     q, answer = r.choice(facts.WHY)
-    return Turn(ask(r, held, ["{q}?", "{q}?", "{q}?", "Tell me: {l}?", "~I want to learn something. {q}?"], q=q, l=q[0].lower() + q[1:]), answer)
+    return Turn(ask(r, held, ["{q}?", "{q}?", "{q}?", "Tell me: {l}?", "Teach me something. {q}?", "Can you explain this? {q}?", "People ask me: {l}?", "~I want to learn something. {q}?"], q=q, l=q[0].lower() + q[1:]), answer)
 
 
 def how_to(r, held):
     x, answer = r.choice(facts.HOW_TO)
     y = x.replace("my ", "your ")
-    q = ask(r, held, ["How do I {x}?", "How can I {x}?", "Tell me how to {y}.", "How do you {y}?", "I want to {x}. What do I do?", "Explain how to {y}.",
+    q = ask(r, held, ["How do I {x}?", "How can I {x}?", "Tell me how to {y}.", "How do you {y}?", "I want to {x}. What do I do?", "Help me to {x}.", "I need to {x}. How?", "What do I do to {x}?", "What is a good way to {x}?", "Show me how to {y}.", "Teach me how to {y}.", "I do not know how to {y}.", "Explain how to {y}.",
                       "Can you tell me how to {y}?", "~Please explain to me how to {y}.", "~What is the best way to {x}?"], x=x, y=y)
     return Turn(q, answer)
 
 
-ALL = [(colour, 6), (mix, 1), (opposite, 6), (plurals, 5), (animal, 12), (compare, 3), (country, 7), (day, 3), (month, 4), (season, 3),
-       (add, 6), (subtract, 4), (numbers, 4), (count_fact, 3), (food, 4), (define, 8), (job, 4), (use, 4), (rhyme, 2), (translate, 4),
+ALL = [(colour, 6), (mix, 1), (opposite, 6), (plurals, 5), (animal, 12), (compare, 5), (country, 8), (day, 5), (month, 5), (season, 4),
+       (add, 9), (subtract, 6), (numbers, 6), (count_fact, 3), (food, 4), (define, 8), (job, 4), (use, 5), (rhyme, 3), (translate, 4),
        (listing, 5), (truth, 4), (why, 5), (how_to, 7)]
 
 
 def any_topic(r, held):
     """A question of any kind, in proportion to the kind's weight."""
     topic = r.choices([t for t, _ in ALL], [w for _, w in ALL])[0]
-    return topic(r, held)
+    turn = topic(r, held)
+    turn.keywords = True
+    return turn

@@ -2,11 +2,13 @@
 
     OMP_NUM_THREADS=1 python train.py --out ../../assets/tiny-chat
 
-The text is generated on the fly from a seed, so every batch is new and the run is reproducible (up to the rounding of
-the machine's matrix library). Conversations of like length share a batch: short ones cost little.
+The text is generated on the fly from a seed, so every batch is new and the run is reproducible (up to the rounding of the
+machine's matrix library). Conversations of like length share a batch: short ones cost little. The layers' matrices are
+trained with Muon, which needs half the steps of AdamW here; the embedding and the norms with AdamW.
 """
 
 import argparse
+import contextlib
 import copy
 import json
 import math
@@ -92,11 +94,34 @@ def batches(tokenizer, seed, pool=6000):
 
 
 def rate(step, steps, warmup=60):
-    """Warm-up, constant for the first half, then straight down."""
+    """Warm-up, constant for a while, then straight down."""
     if step < warmup:
         return (step + 1) / warmup
-    half = steps // 2
-    return 1.0 if step < half else max(0.01, (steps - step) / (steps - half))
+    turn = steps * 2 // 5
+    return 1.0 if step < turn else max(0.01, (steps - step) / (steps - turn))
+
+
+# bitsandbytes' NF4 codes.
+NF4 = torch.tensor([-1.0, -0.6961928, -0.52507305, -0.39491749, -0.28444138, -0.18477343, -0.09105004, 0.0, 0.0795803, 0.1609302, 0.2461123, 0.33791524,
+                    0.44070983, 0.562617, 0.72295684, 1.0])
+
+
+def nf4(w):
+    """The matrix as it is after quantization to NF4 in blocks of 64."""
+    blocks = w.reshape(-1, 64)
+    top = blocks.abs().amax(1, keepdim=True).clamp_min(1e-12)
+    return (NF4[torch.bucketize(blocks / top, (NF4[1:] + NF4[:-1]) / 2)] * top).view_as(w)
+
+
+@contextlib.contextmanager
+def quantized(matrices, on):
+    """Within it the matrices are NF4, so that gradients are those of the quantized model; afterwards they are what they were."""
+    exact = [q.data for q in matrices] if on else []
+    for q in matrices if on else []:
+        q.data = nf4(q.data)
+    yield
+    for q, data in zip(matrices, exact):
+        q.data = data
 
 
 def save(model, tokenizer, out):
@@ -141,7 +166,7 @@ def answer(model, tokenizer, prompt, limit=160):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--out", required=True)
-    p.add_argument("--steps", type=int, default=2400)
+    p.add_argument("--steps", type=int, default=2200)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--lr", type=float, default=3e-3)
     p.add_argument("--muon-lr", type=float, default=0.02, help="0 trains everything with AdamW")
@@ -154,7 +179,8 @@ def main():
                          pad_token_id=0)
     config._attn_implementation = "eager"  # the fastest on a CPU for rows as short as these
     model = LlamaForCausalLM(config)
-    matrices = [q for n, q in model.model.layers.named_parameters() if q.ndim == 2] if args.muon_lr else []
+    layers = [q for q in model.model.layers.parameters() if q.ndim == 2]
+    matrices = layers if args.muon_lr else []
     chosen = {id(q) for q in matrices}
     rest = [q for q in model.parameters() if id(q) not in chosen]
     optimizers = [torch.optim.AdamW(rest, lr=args.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
@@ -176,8 +202,10 @@ def main():
     for step, (x, w) in enumerate(batches(tokenizer, args.seed + 1)):
         for o, lr in zip(optimizers, base):
             o.param_groups[0]["lr"] = lr * rate(step, args.steps)
-        loss, answers = loss_of(x, w)
-        loss.backward()
+        # A model this small feels quantization, and it is there to be tried with it: half of the later steps train it so.
+        with quantized(layers, step > args.steps * 2 // 5 and step % 2):
+            loss, answers = loss_of(x, w)
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for o in optimizers:
             o.step()

@@ -162,7 +162,7 @@ def riddle(r, held):
                                                (f"Is it {answer}?", f"Yes, well done! The answer is {answer}.")])
 
 
-ALL = [(sentence, 6), (story, 7), (poem, 4), (joke, 2), (riddle, 2)]
+ALL = [(sentence, 6), (story, 5), (poem, 3), (joke, 2), (riddle, 2)]
 
 
 def any_topic(r, held):
