@@ -318,7 +318,7 @@ fn both_models_answer_side_by_side() {
         "--set",
         &format!("output.dir={folder}"),
         "--set",
-        "train.max_steps=24",
+        "train.max_steps=60",
         "--set",
         prompts,
     ]);

@@ -45,7 +45,7 @@ fn the_engine_knows_nothing_above_it() {
 fn the_engine_prints_nothing() {
     let macros = ["println!", "eprintln!", "print!(", "eprint!(", "dbg!("];
     let mut found = lines_with("engine", &macros);
-    // Helpers of tests say that they were skipped.
-    found.retain(|line| !line.contains("test_support") && !line.contains("testing.rs") && !line.contains("skipped"));
+    // Tests and their helpers may say that they were skipped.
+    found.retain(|line| ["test_support", "testing.rs", "tests.rs"].iter().all(|name| !line.contains(name)));
     assert_eq!(found, [""; 0]);
 }

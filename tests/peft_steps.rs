@@ -120,7 +120,8 @@ fn train(model: &Path, quantization: &str, compute: &str, gsm8k: &Path, steps: u
     );
     let file = dir.path().join("run.toml");
     std::fs::write(&file, run).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_lora-studio")).arg("train").arg(&file).arg("--json").output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_lora-studio")).arg("train").arg(&file).arg("--json").output().unwrap();
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stderr}");
     let events = stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")));
@@ -131,25 +132,42 @@ fn train(model: &Path, quantization: &str, compute: &str, gsm8k: &Path, steps: u
     events.filter_map(step).collect()
 }
 
-/// Compares a run with the reference of `like`; `loss` and `norm` are the allowed relative differences.
+/// The largest relative difference of two courses.
+fn difference(ours: &[f64], theirs: &[f64]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    ours.iter().zip(theirs).map(|(a, b)| (a / b - 1.0).abs()).fold(0.0, f64::max)
+}
+
+/// Trains and compares with the reference of `like`; `loss` and `norm` are the allowed relative differences.
 fn compare(model: Option<PathBuf>, quantization: &str, compute: &str, like: [&str; 3], loss: f64, norm: f64) {
     let (Some(model), Some(gsm8k)) = (model, common::data("gsm8k_train.jsonl")) else { return };
     let reference: Reference = serde_json::from_str(include_str!("fixtures/peft_steps.json")).unwrap();
-    let case = |c: &&Case| [&*c.source, &*c.quantization, &*c.compute] == like;
-    let case = reference.cases.iter().find(case).unwrap_or_else(|| panic!("no reference {like:?}"));
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
-    let steps = train(&model, quantization, compute, &gsm8k, case.losses.len());
+    let find = |like: [&str; 3]| {
+        let case = |c: &&Case| [&*c.source, &*c.quantization, &*c.compute] == like;
+        reference.cases.iter().find(case).unwrap_or_else(|| panic!("no reference {like:?}"))
+    };
+    let case = find(like);
+    let steps = {
+        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
+        train(&model, quantization, compute, &gsm8k, case.losses.len())
+    };
     assert_eq!(steps.iter().map(|s| s.2).collect::<Vec<_>>(), reference.tokens);
-    let difference = |ours: f64, theirs: f64| (ours / theirs - 1.0).abs();
-    let (mut worst_loss, mut worst_norm) = (0.0f64, 0.0f64);
-    for (i, (ours, (l, n))) in steps.iter().zip(case.losses.iter().zip(&case.grad_norms)).enumerate() {
-        println!("{:2}  loss {:.5} {l:.5}  gradient norm {:.5} {n:.5}", i + 1, ours.0, ours.1);
-        worst_loss = worst_loss.max(difference(ours.0, *l));
-        worst_norm = worst_norm.max(difference(ours.1, *n));
+    let (losses, norms): (Vec<f64>, Vec<f64>) = steps.iter().map(|s| (s.0, s.1)).unzip();
+    for i in 0..steps.len() {
+        let theirs = (case.losses[i], case.grad_norms[i]);
+        println!("{:2}  loss {:.5} {:.5}  gradient norm {:.5} {:.5}", i + 1, losses[i], theirs.0, norms[i], theirs.1);
     }
-    println!("{quantization} {compute} against {like:?}: loss {worst_loss:.1e}, gradient norm {worst_norm:.1e}");
-    assert!(worst_loss < loss, "a loss differs by {worst_loss:.1e}");
-    assert!(worst_norm < norm, "a gradient norm differs by {worst_norm:.1e}");
+    let off = (difference(&losses, &case.losses), difference(&norms, &case.grad_norms));
+    println!("{quantization} {compute} against {like:?}: loss {:.1e}, gradient norm {:.1e}", off.0, off.1);
+    assert!(off.0 < loss, "a loss differs by {:.1e}", off.0);
+    assert!(off.1 < norm, "a gradient norm differs by {:.1e}", off.1);
+    if compute == "bf16" && like[2] == "f32" {
+        // How far transformers' own run in this type is from exact arithmetic.
+        let theirs = find([like[0], like[1], "bf16"]);
+        let theirs = (difference(&theirs.losses, &case.losses), difference(&theirs.grad_norms, &case.grad_norms));
+        println!("PEFT in bf16 against the same: loss {:.1e}, gradient norm {:.1e}", theirs.0, theirs.1);
+        assert!(off.0 < theirs.0 && off.1 < theirs.1, "further from exact arithmetic than PEFT");
+    }
 }
 
 /// The Hugging Face folder takes Python to make: where it is absent, the GGUF has to do.
@@ -165,41 +183,44 @@ fn folder() -> Option<PathBuf> {
 
 #[test]
 fn nf4_f32() {
-    compare(common::peers(GGUF), "nf4", "f32", ["gguf", "nf4", "f32"], 3e-3, 1.5e-2);
+    compare(common::peers(GGUF), "nf4", "f32", ["gguf", "nf4", "f32"], 3e-4, 1e-3);
 }
 
 #[test]
 fn nf4_bf16() {
-    compare(common::peers(GGUF), "nf4", "bf16", ["gguf", "nf4", "bf16"], 1e-2, 5e-2);
+    compare(common::peers(GGUF), "nf4", "bf16", ["gguf", "nf4", "bf16"], 1e-2, 2e-2);
 }
 
 #[test]
 fn unquantized_f32() {
-    compare(common::peers(GGUF), "none", "f32", ["gguf", "none", "f32"], 3e-3, 1.5e-2);
+    compare(common::peers(GGUF), "none", "f32", ["gguf", "none", "f32"], 3e-4, 1e-3);
 }
 
+/// Without quantization, transformers keeps the residual stream, norms and loss in bf16 too and is up to 4 % off its own
+/// f32 losses; here only the inputs of products are bf16. So the reference is f32.
 #[test]
 fn unquantized_bf16() {
-    compare(common::peers(GGUF), "none", "bf16", ["gguf", "none", "bf16"], 1e-2, 5e-2);
+    compare(common::peers(GGUF), "none", "bf16", ["gguf", "none", "f32"], 3e-3, 5e-2);
 }
 
 /// The GGUF's own blocks, dequantized on the fly, are the same numbers.
 #[test]
 fn blocks_kept_f32() {
-    compare(common::peers(GGUF), "keep", "f32", ["gguf", "none", "f32"], 3e-3, 1.5e-2);
+    compare(common::peers(GGUF), "keep", "f32", ["gguf", "none", "f32"], 3e-4, 1e-3);
 }
 
 #[test]
 fn folder_nf4_f32() {
-    compare(folder(), "nf4", "f32", ["hf", "nf4", "f32"], 3e-3, 1.5e-2);
+    compare(folder(), "nf4", "f32", ["hf", "nf4", "f32"], 3e-4, 1e-3);
 }
 
+/// Against f32, and nearer to it than PEFT in bf16.
 #[test]
 fn folder_nf4_bf16() {
-    compare(folder(), "nf4", "bf16", ["hf", "nf4", "bf16"], 1e-2, 5e-2);
+    compare(folder(), "nf4", "bf16", ["hf", "nf4", "f32"], 1e-2, 5e-2);
 }
 
 #[test]
 fn folder_unquantized_f32() {
-    compare(folder(), "none", "f32", ["hf", "none", "f32"], 3e-3, 1.5e-2);
+    compare(folder(), "none", "f32", ["hf", "none", "f32"], 3e-4, 1e-3);
 }
