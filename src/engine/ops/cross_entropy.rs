@@ -1,6 +1,6 @@
 //! The head and the cross-entropy together, over chunks of rows, so that the full logits never exist.
 //!
-//! For one row: logits z = h·Wᵀ (through cap·tanh(z / cap) when there is a final soft cap), nll = logsumexp(z) − z[target].
+//! For one row: logits z = h·Wᵀ (through cap·tanh(z / cap) when there is a final soft cap), nll = logsumexp(z) − z\[target\].
 //! The gradient: dz = (softmax(z) − onehot(target))·scale, times 1 − tanh² for the cap, dh = dz·W. The head is frozen.
 
 use super::math::{exp, exp_sum_body, max_body, sum_lanes, tanh};

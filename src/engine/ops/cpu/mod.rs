@@ -1,8 +1,8 @@
 //! The innermost loops of matrix products, one file an instruction set, chosen when the program runs.
 //!
-//! Both operands are packed before a tile is computed: the left one into strips of at most [`Kernel::mr`] rows, the right
-//! one into panels of [`Kernel::nr`] columns, so that a step of k reads one short run of each. A *unit* is what one
-//! 32-bit lane holds of k: one `f32`, or two neighbouring bf16 ([`Mode::Pairs`]).
+//! Both operands are packed before a tile is computed: the left one into strips of at most `Kernel::mr` rows, the right
+//! one into panels of `Kernel::nr` columns, so that a step of k reads one short run of each. A *unit* is what one
+//! 32-bit lane holds of k: one `f32`, or two neighbouring bf16 (`Mode::Pairs`).
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
