@@ -51,7 +51,7 @@ pub fn run(
 
 fn start(config: &RunConfig, control: &Control, on_event: &mut dyn FnMut(Event)) -> Result<()> {
     config.validate()?;
-    let setup = Setup::new(config, control)?;
+    let setup = Setup::new(config, control, jiff::ZonedDateTime::now())?;
     // Only now: a run that cannot begin leaves no folder behind.
     let run_dir = RunDir::create(config, &inputs(config, &setup)?)?;
     Trainer::new(config, control, on_event, setup, run_dir, None, TrainerState::default())?.train()
@@ -59,7 +59,7 @@ fn start(config: &RunConfig, control: &Control, on_event: &mut dyn FnMut(Event))
 
 fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) -> Result<()> {
     let (mut run_dir, config) = RunDir::resume(dir)?;
-    let mut setup = Setup::new(&config, control)?;
+    let mut setup = Setup::new(&config, control, setup::begun(&config))?;
     let mut state = TrainerState::default();
     let mut moments = None;
     if let Some(latest) = checkpoint::latest(run_dir.path(), &setup.model.config)? {

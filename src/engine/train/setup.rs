@@ -26,12 +26,13 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    /// Opens and loads everything; the cheap things that can be wrong come before the slow ones.
-    pub fn new(config: &RunConfig, control: &Control) -> Result<Setup> {
+    /// Opens and loads everything; the cheap things that can be wrong come before the slow ones. `begun` is when the run
+    /// first started: chat templates may print the date, and a resumed run must see the same tokens.
+    pub fn new(config: &RunConfig, control: &Control, begun: jiff::ZonedDateTime) -> Result<Setup> {
         let source = formats::open_named(&config.model.source)?;
         let tokenizer = source.tokenizer()?;
         let adapter = initial_adapter(config, &source)?;
-        let data = data::load(&config.data, &tokenizer, config.train.seed)?;
+        let data = data::load_at(&config.data, &tokenizer, config.train.seed, begun)?;
         let options = LoadOptions {
             quantization: config.model.quantization,
             double_quant: config.model.double_quant,
@@ -84,6 +85,14 @@ impl Setup {
     }
 }
 
+/// When the run whose folder held `config` first started.
+pub(super) fn begun(config: &RunConfig) -> jiff::ZonedDateTime {
+    let recorded = config.record.as_ref().map(|record| record.created.as_str());
+    recorded
+        .and_then(|created| jiff::ZonedDateTime::strptime("%Y-%m-%dT%H:%M:%S%:z", created).ok())
+        .unwrap_or_else(jiff::ZonedDateTime::now)
+}
+
 /// A fresh adapter, or the one to continue from. The latter's rank, alpha and targets are its own; dropout is the run's.
 fn initial_adapter(config: &RunConfig, source: &ModelSource) -> Result<Adapter> {
     let method = &config.method;
@@ -106,4 +115,17 @@ fn initial_adapter(config: &RunConfig, source: &ModelSource) -> Result<Adapter> 
         targets,
     };
     Adapter::new(&source.config, lora, config.train.seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::config::Record;
+
+    #[test]
+    fn a_resumed_run_keeps_its_date() {
+        let record = Record { created: "2024-07-26T23:59:58+05:30".into(), ..Record::default() };
+        let config = RunConfig { record: Some(record), ..RunConfig::default() };
+        assert_eq!(begun(&config).strftime("%d %b %Y %H:%M").to_string(), "26 Jul 2024 23:59");
+    }
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::reader::{BufferedBytes, Rows};
+use crate::engine::config::expand_home;
 use crate::engine::formats::builtin;
 use crate::engine::{Error, Result};
 
@@ -27,7 +28,7 @@ impl Source {
                 "no data set is given: name a .jsonl, .json or .txt file, or builtin:pirate".into(),
             ));
         }
-        let path = PathBuf::from(spec);
+        let path = expand_home(spec);
         match std::fs::metadata(&path) {
             Ok(found) if found.is_dir() => Err(folder_error(&path)),
             Ok(_) => Ok(Source { path, builtin: None }),
