@@ -34,16 +34,17 @@ pub(crate) fn check_config(config: &ModelConfig) -> Result<(), String> {
         return Err(format!("the attention scale is {}, which cannot be", config.attention_scale));
     }
     for (name, cap) in [("attention", config.attention_softcap), ("final", config.final_softcap)] {
-        if cap.is_some_and(|cap| cap <= 0.0) {
-            return Err(format!("the {name} soft cap must be positive, got {cap:?}"));
+        if let Some(cap) = cap.filter(|cap| *cap <= 0.0) {
+            return Err(format!("the {name} soft cap must be positive, got {cap}"));
         }
     }
     if config.layers.iter().any(|l| l.window == Some(0)) {
         return Err("a sliding window of 0 tokens cannot be".into());
     }
     // Padding is never looked up, and some published configurations point it just past the embedding.
-    if config.bos.is_some_and(|id| id as usize >= config.vocab) {
-        return Err(format!("the beginning-of-sequence token {:?} is outside the vocabulary", config.bos));
+    if let Some(bos) = config.bos.filter(|id| *id as usize >= config.vocab) {
+        let vocab = config.vocab;
+        return Err(format!("the beginning-of-sequence token {bos} is outside the vocabulary of {vocab} entries"));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use half::{bf16, f16};
 use memmap2::Mmap;
+use rayon::prelude::*;
 
 use crate::engine::quant::{GgufBlocks, Nf4Matrix};
 use crate::engine::{Error, Result};
@@ -123,34 +124,39 @@ impl Stored {
     pub fn to_f32(&self) -> Vec<f32> {
         match self {
             Stored::Dense { dtype, bytes, .. } => dense_to_f32(*dtype, bytes),
-            Stored::Nf4(m) => {
-                let mut out = vec![0.0; self.elements()];
-                m.dequantize(0, &mut out);
-                out
-            }
-            Stored::Blocks(b) => {
-                let mut out = vec![0.0; self.elements()];
-                b.dequantize(0, &mut out);
-                out
-            }
+            Stored::Nf4(m) => expand(self.elements(), |at, out| m.dequantize(at, out)),
+            Stored::Blocks(b) => expand(self.elements(), |at, out| b.dequantize(at, out)),
         }
     }
 
     /// Every element as bfloat16: the bytes themselves where they are stored so, rounded to nearest even elsewhere.
     pub fn to_bf16(&self) -> Vec<bf16> {
         match self {
-            Stored::Dense { dtype: DenseType::Bf16, bytes, .. } => {
-                bytes.as_chunks::<2>().0.iter().map(|b| bf16::from_le_bytes(*b)).collect()
-            }
-            other => other.to_f32().into_iter().map(bf16::from_f32).collect(),
+            Stored::Dense { dtype: DenseType::Bf16, bytes, .. } => convert::<2, _>(bytes, bf16::from_le_bytes),
+            other => other.to_f32().into_par_iter().with_min_len(CHUNK).map(bf16::from_f32).collect(),
         }
     }
 }
 
+/// Elements that one thread converts at a time.
+const CHUNK: usize = 1 << 16;
+
 fn dense_to_f32(dtype: DenseType, bytes: &[u8]) -> Vec<f32> {
     match dtype {
-        DenseType::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        DenseType::F16 => bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
-        DenseType::Bf16 => bytes.as_chunks::<2>().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+        DenseType::F32 => convert::<4, _>(bytes, f32::from_le_bytes),
+        DenseType::F16 => convert::<2, _>(bytes, |b| f16::from_le_bytes(b).to_f32()),
+        DenseType::Bf16 => convert::<2, _>(bytes, |b| bf16::from_le_bytes(b).to_f32()),
     }
+}
+
+/// Every element of `N` bytes by itself. Threaded.
+fn convert<const N: usize, T: Send>(bytes: &[u8], one: impl Fn([u8; N]) -> T + Sync) -> Vec<T> {
+    bytes.as_chunks::<N>().0.par_iter().with_min_len(CHUNK).map(|b| one(*b)).collect()
+}
+
+/// Values from a function that writes those from an index on. Threaded.
+fn expand(elements: usize, write: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let mut values = vec![0.0; elements];
+    values.par_chunks_mut(CHUNK).enumerate().for_each(|(i, out)| write(i * CHUNK, out));
+    values
 }

@@ -132,7 +132,11 @@ fn what_a_configuration_cannot_say() {
             json!("</s>"),
             "eos_token_id: expected a token id or a list of them, got \"</s>\": config.json",
         ),
-        ("bos_token_id", json!(8), "the beginning-of-sequence token Some(8) is outside the vocabulary: config.json"),
+        (
+            "bos_token_id",
+            json!(8),
+            "the beginning-of-sequence token 8 is outside the vocabulary of 8 entries: config.json",
+        ),
     ];
     for (key, value, message) in cases {
         let found = refuse(&set(key, value));

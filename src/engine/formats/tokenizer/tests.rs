@@ -77,6 +77,34 @@ fn every_kind_of_vocabulary_gives_llama_cpps_ids() {
 }
 
 #[test]
+fn no_flipped_byte_of_a_vocabulary_panics() {
+    let all: Value = serde_json::from_str(include_str!("../../../../tests/fixtures/tokens/vocabularies.json")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut seed = 1u64;
+    let mut built = 0;
+    for (words, settings) in [("bpe", json!({"model": "gpt2", "pre": "llama-bpe"})), ("spm", json!({"model": "llama"}))]
+    {
+        let path = vocabulary(dir.path(), &settings, &all[words]).path().to_path_buf();
+        let whole = std::fs::read(&path).unwrap();
+        for _ in 0..60 {
+            let mut bytes = whole.clone();
+            for _ in 0..3 {
+                seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let at = (seed >> 33) as usize % bytes.len();
+                bytes[at] = (seed >> 20) as u8;
+            }
+            std::fs::write(&path, bytes).unwrap();
+            let tokenizer = GgufFile::open(&path).and_then(|file| TextTokenizer::from_gguf(&file, &model(2000)));
+            if let Ok(tokenizer) = tokenizer {
+                built += 1;
+                let _ = tokenizer.encode("Some text, 123 <s> ünïcödé", true).map(|ids| tokenizer.decode(&ids, false));
+            }
+        }
+    }
+    assert!(built > 20, "{built} of 120 damaged files could still be read: the damage must reach beyond the header");
+}
+
+#[test]
 fn vocabularies_that_cannot_be() {
     let dir = tempfile::tempdir().unwrap();
     let words = json!({"tokens": ["a", "b", "ab"], "kinds": [1, 1, 1], "merges": ["a b", "b ab", "nonsense"]});
