@@ -11,10 +11,10 @@ use common::{architecture, architectures, expected, peers};
 use lora_studio::engine::config::Quantization;
 use lora_studio::engine::data::{Batch, Sample};
 use lora_studio::engine::formats;
-use lora_studio::engine::generate::{Finish, Request, Sampling, TextStream, generate};
+use lora_studio::engine::generate::{Finish, Request, Sampling, TextStream, generate, generate_in};
 use lora_studio::engine::model::{LoadOptions, Model, Session, Workspace, WorkspaceSize};
 use lora_studio::engine::ops::Compute;
-use lora_studio::engine::peft::{Adapter, folder};
+use lora_studio::engine::peft::{Adapter, LoraConfig, folder};
 
 /// Never set: nothing is cancelled.
 static GO: AtomicBool = AtomicBool::new(false);
@@ -59,7 +59,7 @@ fn one_token_at_a_time_gives_the_logits_of_the_whole() {
         rows.sort_by_key(Vec::len);
         let row = rows.last().unwrap();
         for with in [None, Some(&adapter)] {
-            let mut session = Session::new(&model, with, &[with.is_some()], row.len()).unwrap();
+            let mut session = Session::new(&model, with, &[with.is_some()]).unwrap();
             let first = session.forward(&[(0, &row[..5])], &GO).unwrap().unwrap();
             assert_close(first, &last(&model, with, &row[..5]), &name);
             for t in 5..row.len() {
@@ -80,7 +80,7 @@ fn base_and_adapted_sequences_of_all_lengths_in_one_batch() {
         let adapter = folder::read(&folder.join("adapter"), &model.config).unwrap();
         let rows = expected(&folder).rows;
         let adapted = [true, false, true, false];
-        let mut session = Session::new(&model, Some(&adapter), &adapted, 64).unwrap();
+        let mut session = Session::new(&model, Some(&adapter), &adapted).unwrap();
         let mut at = [0; 4];
         // Different pieces of the rows, not all of them each time, until each is at its end.
         for step in 0.. {
@@ -107,7 +107,7 @@ fn long_sequences_go_in_pieces_and_windows_drop_what_nobody_sees() {
         let mut model = load(&architecture(name));
         model.config.max_positions = 2000;
         let tokens = random_tokens(1500, model.config.vocab);
-        let mut session = Session::new(&model, None, &[false, false], 2000).unwrap();
+        let mut session = Session::new(&model, None, &[false, false]).unwrap();
         // A prompt of more than one piece beside a short one, then pieces of all sizes.
         let mut at = 0;
         for n in [700, 1, 1, 7, 8, 64, 300, 1, 256, 1, 161] {
@@ -205,11 +205,38 @@ fn answers_end_at_a_stop_token_at_the_context_and_when_cancelled() {
 }
 
 #[test]
+fn a_conversation_computes_only_what_is_new() {
+    for name in ["llama", "mistral", "gemma3", "phi3-longrope"] {
+        let folder = architecture(name);
+        let model = load(&folder);
+        let adapter = folder::read(&folder.join("adapter"), &model.config).unwrap();
+        let tokens = random_tokens(60, model.config.vocab);
+        let mut session = Session::new(&model, Some(&adapter), &[false, true]).unwrap();
+        let mut turn = |prompts: [&[u32]; 2], computed: Option<usize>| {
+            let requests = [request(prompts[0], false, 4), request(prompts[1], true, 4)];
+            let got = generate_in(&mut session, &requests, &mut |_, _| (), &GO).unwrap();
+            assert_eq!(computed.unwrap_or(got.prompt_tokens), got.prompt_tokens, "{name}");
+            for (r, c) in requests.iter().zip(got.completions) {
+                assert_eq!(c.tokens, uncached(&model, r.adapted.then_some(&adapter), &r.tokens, 4), "{name}");
+            }
+        };
+        turn([&tokens[..8], &tokens[..12]], Some(20));
+        // The answer replaced by other tokens, longer; the same again; shorter; another beginning.
+        turn([&tokens[..13], &tokens[..12]], Some(5 + 1));
+        // LongRoPE computes a sequence again that passes 16 tokens, or comes back from there.
+        let plain = name != "phi3-longrope";
+        turn([&tokens[..30], &tokens[..20]], plain.then_some(17 + 8));
+        turn([&tokens[..30], &tokens[..6]], plain.then_some(1 + 1));
+        turn([&tokens[1..9], &tokens[..7]], plain.then_some(8 + 1));
+    }
+}
+
+#[test]
 fn a_cancelled_step_leaves_the_sequence_as_it_was() {
     for name in ["llama", "mistral", "phi3-longrope"] {
         let model = load(&architecture(name));
         let tokens = random_tokens(40, model.config.vocab);
-        let mut session = Session::new(&model, None, &[false], 64).unwrap();
+        let mut session = Session::new(&model, None, &[false]).unwrap();
         session.forward(&[(0, &tokens[..10])], &GO).unwrap().unwrap();
         assert!(session.forward(&[(0, &tokens[10..])], &AtomicBool::new(true)).unwrap().is_none());
         // LongRoPE would change the frequencies of what is cached: there it is forgotten.
@@ -269,5 +296,32 @@ fn smollm2_says_what_it_says_in_transformers() {
         assert_eq!(matches!(got.finish, Finish::Stop(_)), stopped);
         text.push_str(&stream.finish().unwrap());
         assert_eq!(*text, case.text);
+    }
+}
+
+#[test]
+#[ignore = "a measurement: run it alone, with --nocapture"]
+fn speed_on_smollm2() {
+    let Some(path) = peers("smollm2-hf") else { return };
+    for (quantization, compute) in
+        [(Quantization::None, Compute::F32), (Quantization::None, Compute::Bf16), (Quantization::Nf4, Compute::Bf16)]
+    {
+        let options = LoadOptions { quantization, double_quant: true, compute };
+        let model = Model::load(&formats::open(&path).unwrap(), &options, &mut |_, _| true).unwrap();
+        let config =
+            LoraConfig { rank: 16, alpha: 32.0, dropout: 0.0, rslora: false, targets: model.config.linears().to_vec() };
+        let adapter = Adapter::new(&model.config, config, 0).unwrap();
+        for (batch, adapted) in [(1, false), (1, true), (2, true), (8, false)] {
+            let prompt = random_tokens(256, 1000);
+            let requests: Vec<_> = (0..batch).map(|i| request(&prompt, adapted && i % 2 == 0, 64)).collect();
+            let got = generate(&model, Some(&adapter), &requests, &mut |_, _| (), &GO).unwrap();
+            let prefill = got.prompt_tokens as f64 / got.prefill_seconds;
+            // The first token of each sequence belongs to the prefill.
+            let decode = (got.new_tokens - batch) as f64 / got.decode_seconds;
+            println!(
+                "{quantization:?} {compute:?} batch {batch} adapted {adapted}: prefill {prefill:.0} tokens/s, decode \
+                 {decode:.1} tokens/s"
+            );
+        }
     }
 }

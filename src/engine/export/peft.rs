@@ -20,7 +20,7 @@ pub fn peft(adapter: &Adapter, model: &ModelConfig, card: &ModelCard, out: &Path
             format!("{what} differs when it is read back: the disk or the memory is faulty; nothing was kept");
         return Err(Error::file(message, out));
     }
-    staged.commit(&folder::FILES)
+    staged.commit(&folder::MARKERS)
 }
 
 /// The first thing in which two adapters differ.

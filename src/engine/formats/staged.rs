@@ -42,9 +42,12 @@ impl StagedFolder {
         self.temp.path()
     }
 
-    /// Flushes everything and gives the folder its name. An existing folder is replaced when it holds nothing but files
-    /// named in `replaceable`; anything else in it is somebody's, and an error.
-    pub fn commit(self, replaceable: &[&str]) -> Result<()> {
+    /// Flushes everything and gives the folder its name.
+    ///
+    /// A folder that has the name already is replaced when it is empty or of our making, which is to say that it holds one
+    /// of `markers`; otherwise it is somebody's, and an error. Files in it that the new folder does not have are moved over:
+    /// a `.git` or a tokenizer that was put beside an adapter stays.
+    pub fn commit(self, markers: &[&str]) -> Result<()> {
         sync_files(self.temp.path())?;
         let rename = || Error::io("put the finished folder in place", &self.target);
         match fs::symlink_metadata(&self.target) {
@@ -55,11 +58,17 @@ impl StagedFolder {
             }
             Err(e) => return Err(rename()(e)),
             Ok(_) => {
-                check_replaceable(&self.target, replaceable)?;
+                check_replaceable(&self.target, markers)?;
                 // A link to a folder stays a link: the folder that it points to is exchanged.
-                let old = fs::canonicalize(&self.target).map_err(rename())?;
-                exchange(self.temp.path(), &old).map_err(rename())?;
+                let target = fs::canonicalize(&self.target).map_err(rename())?;
+                exchange(self.temp.path(), &target).map_err(rename())?;
                 // The temporary name now holds the old folder.
+                for name in names(self.temp.path())? {
+                    let (from, to) = (self.temp.path().join(&name), target.join(&name));
+                    if fs::symlink_metadata(&to).is_err() {
+                        fs::rename(from, to).map_err(Error::io("move a file into the new folder", &target))?;
+                    }
+                }
                 self.temp.close().map_err(Error::io("remove the replaced folder", &self.target))?;
             }
         }
@@ -68,18 +77,30 @@ impl StagedFolder {
 }
 
 /// Refuses to replace what is not a folder of ours.
-fn check_replaceable(dir: &Path, replaceable: &[&str]) -> Result<()> {
-    for entry in fs::read_dir(dir).map_err(Error::io("read the folder", dir))? {
-        let name = entry.map_err(Error::io("read the folder", dir))?.file_name();
-        if !replaceable.iter().any(|r| name == *r) {
+fn check_replaceable(dir: &Path, markers: &[&str]) -> Result<()> {
+    let names = names(dir)?;
+    // What file managers leave behind makes a folder nobody's.
+    let left_behind = |n: &OsString| n == "Thumbs.db" || n == "desktop.ini" || n.as_encoded_bytes().starts_with(b".");
+    let ours = names.iter().any(|n| markers.iter().any(|m| n == *m));
+    match names.iter().find(|n| !left_behind(n)).filter(|_| !ours) {
+        None => Ok(()),
+        Some(name) => {
             let message = format!(
-                "the folder exists and holds \"{}\", which would be lost: choose another folder or move that file away",
+                "the folder exists and holds something else (\"{}\"): choose another folder",
                 name.to_string_lossy()
             );
-            return Err(Error::file(message, dir));
+            Err(Error::file(message, dir))
         }
     }
-    Ok(())
+}
+
+/// The names in a folder, sorted.
+fn names(dir: &Path) -> Result<Vec<OsString>> {
+    let entries = fs::read_dir(dir).map_err(Error::io("read the folder", dir))?;
+    let names: std::io::Result<Vec<OsString>> = entries.map(|e| Ok(e?.file_name())).collect();
+    let mut names = names.map_err(Error::io("read the folder", dir))?;
+    names.sort();
+    Ok(names)
 }
 
 /// Swaps two folders, in one step where the system can.
@@ -106,8 +127,8 @@ fn exchange(new: &Path, old: &Path) -> std::io::Result<()> {
 
 /// Flushes every file of a folder without subfolders, then the folder.
 fn sync_files(dir: &Path) -> Result<()> {
-    for entry in fs::read_dir(dir).map_err(Error::io("read the folder", dir))? {
-        let path = entry.map_err(Error::io("read the folder", dir))?.path();
+    for name in names(dir)? {
+        let path = dir.join(name);
         // Windows flushes only through a handle that may write.
         let file = File::options().read(true).write(true).open(&path).map_err(Error::io("open the file", &path))?;
         file.sync_all().map_err(Error::io("write the file to the disk", &path))?;
@@ -128,13 +149,6 @@ fn sync_folder(dir: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
     #[test]
     fn appears_whole_replaces_whole_and_leaves_nothing_behind() {
         let root = tempfile::tempdir().unwrap();
@@ -150,7 +164,7 @@ mod tests {
             }
             staged.commit(&["x"]).unwrap();
             assert_eq!(fs::read_to_string(target.join("x")).unwrap(), text);
-            assert_eq!(names(target.parent().unwrap()), ["adapter"]);
+            assert_eq!(names(target.parent().unwrap()).unwrap(), ["adapter"]);
         }
     }
 
@@ -160,20 +174,49 @@ mod tests {
         let staged = StagedFolder::new(root.path().join("adapter")).unwrap();
         fs::write(staged.path().join("x"), "half").unwrap();
         drop(staged);
-        assert!(names(root.path()).is_empty());
+        assert!(names(root.path()).unwrap().is_empty());
     }
 
     #[test]
-    fn somebody_elses_files_are_not_lost() {
+    fn somebody_elses_folder_is_not_touched() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("thesis");
         fs::create_dir(&target).unwrap();
         fs::write(target.join("chapter1.tex"), "years of work").unwrap();
+        fs::write(target.join("x"), "also theirs").unwrap();
         let staged = StagedFolder::new(&target).unwrap();
         fs::write(staged.path().join("x"), "new").unwrap();
-        let message = staged.commit(&["x"]).unwrap_err().to_string();
+        let message = staged.commit(&["marker"]).unwrap_err().to_string();
         assert!(message.contains("chapter1.tex"), "{message}");
-        assert_eq!(names(&target), ["chapter1.tex"]);
-        assert_eq!(names(root.path()), ["thesis"]);
+        assert_eq!(names(&target).unwrap(), ["chapter1.tex", "x"]);
+        assert_eq!(fs::read_to_string(target.join("x")).unwrap(), "also theirs");
+        assert_eq!(names(root.path()).unwrap(), ["thesis"]);
+    }
+
+    #[test]
+    fn what_lies_beside_our_files_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("adapter");
+        fs::create_dir_all(target.join(".git")).unwrap();
+        for name in ["marker", "old", "tokenizer.json", ".git/HEAD"] {
+            fs::write(target.join(name), "old").unwrap();
+        }
+        let staged = StagedFolder::new(&target).unwrap();
+        fs::write(staged.path().join("marker"), "new").unwrap();
+        staged.commit(&["marker"]).unwrap();
+        assert_eq!(names(&target).unwrap(), [".git", "marker", "old", "tokenizer.json"]);
+        assert_eq!(fs::read_to_string(target.join("marker")).unwrap(), "new");
+        assert!(target.join(".git/HEAD").is_file());
+        assert_eq!(names(root.path()).unwrap(), ["adapter"]);
+    }
+
+    #[test]
+    fn a_folder_with_nothing_but_a_file_managers_leavings_is_used() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join(".DS_Store"), "").unwrap();
+        let staged = StagedFolder::new(root.path()).unwrap();
+        fs::write(staged.path().join("x"), "new").unwrap();
+        staged.commit(&["marker"]).unwrap();
+        assert_eq!(names(root.path()).unwrap(), [".DS_Store", "x"]);
     }
 }

@@ -50,7 +50,7 @@ pub struct Completion {
 pub struct Generated {
     /// One a request, in their order.
     pub completions: Vec<Completion>,
-    /// Tokens of all prompts.
+    /// Tokens of the prompts that went through the model.
     pub prompt_tokens: usize,
     /// Seconds until the prompts were read.
     pub prefill_seconds: f64,
@@ -62,6 +62,8 @@ pub struct Generated {
 
 /// Generates an answer to each request, all in one batch. `on_token(request, token)` is called for each token as it comes,
 /// except one that stops. Once `cancel` is set the answers so far are returned.
+///
+/// For a conversation of several turns, [`generate_in`] a session that stays.
 pub fn generate(
     model: &Model,
     adapter: Option<&Adapter>,
@@ -69,18 +71,37 @@ pub fn generate(
     on_token: &mut dyn FnMut(usize, u32),
     cancel: &AtomicBool,
 ) -> Result<Generated> {
+    let adapted: Vec<bool> = requests.iter().map(|r| r.adapted).collect();
+    generate_in(&mut Session::new(model, adapter, &adapted)?, requests, on_token, cancel)
+}
+
+/// [`generate`] in a session that has a sequence for each request. What a sequence has in common with its request's
+/// tokens, such as the turns of a conversation so far, is not computed again.
+pub fn generate_in(
+    session: &mut Session,
+    requests: &[Request],
+    on_token: &mut dyn FnMut(usize, u32),
+    cancel: &AtomicBool,
+) -> Result<Generated> {
+    let model = session.model();
     let context = model.config.max_positions;
     for request in requests {
         check(request, context)?;
     }
-    let adapted: Vec<bool> = requests.iter().map(|r| r.adapted).collect();
-    let longest = requests.iter().map(|r| r.tokens.len().saturating_add(r.max_new_tokens)).max().unwrap_or(0);
-    let mut session = Session::new(model, adapter, &adapted, longest)?;
+    if !session.adapted().eq(requests.iter().map(|r| r.adapted)) {
+        return Err(Error::Other("the session's sequences are not those of the requests".into()));
+    }
     let mut answers = requests.iter().map(Answer::new).collect::<Result<Vec<_>>>()?;
 
     let start = Instant::now();
-    let mut next: Vec<(usize, Vec<u32>)> =
-        requests.iter().enumerate().filter(|(_, r)| r.max_new_tokens > 0).map(|(i, r)| (i, r.tokens.clone())).collect();
+    let mut next: Vec<(usize, Vec<u32>)> = Vec::new();
+    for (i, r) in requests.iter().enumerate().filter(|(_, r)| r.max_new_tokens > 0) {
+        let common = r.tokens.iter().zip(session.tokens(i)).take_while(|(a, b)| a == b).count();
+        // The last token of the prompt goes through in any case: the answer begins with its logits.
+        let kept = session.truncate(i, common.min(r.tokens.len() - 1));
+        next.push((i, r.tokens[kept..].to_vec()));
+    }
+    let prompt_tokens = next.iter().map(|(_, tokens)| tokens.len()).sum();
     let mut prefill_seconds = None;
     while !next.is_empty() {
         let input: Vec<(usize, &[u32])> = next.iter().map(|(i, tokens)| (*i, tokens.as_slice())).collect();
@@ -99,7 +120,7 @@ pub fn generate(
     }
     let prefill_seconds = prefill_seconds.unwrap_or_else(|| start.elapsed().as_secs_f64());
     Ok(Generated {
-        prompt_tokens: requests.iter().map(|r| r.tokens.len()).sum(),
+        prompt_tokens,
         prefill_seconds,
         new_tokens: answers.iter().map(|a| a.history.len() - a.prompt + usize::from(a.stopped())).sum(),
         decode_seconds: start.elapsed().as_secs_f64() - prefill_seconds,

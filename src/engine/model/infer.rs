@@ -27,7 +27,6 @@ pub struct Session<'m> {
     ropes: Vec<RopeTable>,
     /// A sequence longer than this has other rotary frequencies (LongRoPE), for all of its positions.
     long_above: Option<usize>,
-    capacity: usize,
     buffers: Buffers,
 }
 
@@ -64,19 +63,13 @@ struct Buffers {
 }
 
 impl<'m> Session<'m> {
-    /// A session of `adapted.len()` empty sequences, those with `true` with the adapter, of up to `positions` tokens
-    /// each.
-    pub fn new(
-        model: &'m Model,
-        adapter: Option<&'m Adapter>,
-        adapted: &[bool],
-        positions: usize,
-    ) -> Result<Session<'m>> {
+    /// A session of `adapted.len()` empty sequences, those with `true` with the adapter. Memory is taken as they grow, up
+    /// to the model's context.
+    pub fn new(model: &'m Model, adapter: Option<&'m Adapter>, adapted: &[bool]) -> Result<Session<'m>> {
         if adapter.is_none() && adapted.contains(&true) {
             return Err(Error::Other("a sequence is to be adapted, but there is no adapter".into()));
         }
         let config = &model.config;
-        let capacity = positions.min(config.max_positions);
         let kinds = LinearKind::ALL.len();
         let mut modules = vec![None; config.layers.len() * kinds];
         for (i, m) in adapter.iter().flat_map(|a| a.modules.iter().enumerate()) {
@@ -92,9 +85,8 @@ impl<'m> Session<'m> {
             modules,
             sequences: adapted.iter().map(|&adapted| Sequence { adapted, tokens: Vec::new() }).collect(),
             cache: KvCache::new(config, adapted.len()),
-            ropes: config.ropes.iter().map(|r| RopeTable::new(r, capacity)).collect(),
+            ropes: Vec::new(),
             long_above: long_above.min(),
-            capacity,
             buffers: Buffers::default(),
         })
     }
@@ -104,9 +96,26 @@ impl<'m> Session<'m> {
         &self.sequences[sequence].tokens
     }
 
-    /// Tokens that a sequence can have.
-    pub fn capacity(&self) -> usize {
-        self.capacity
+    /// Which sequences have the adapter.
+    pub fn adapted(&self) -> impl Iterator<Item = bool> {
+        self.sequences.iter().map(|s| s.adapted)
+    }
+
+    /// The model that decodes.
+    pub fn model(&self) -> &'m Model {
+        self.model
+    }
+
+    /// Keeps the first `len` tokens of a sequence, and forgets the others; where what is cached of them cannot be used
+    /// alone, forgets all. Returns how many are left.
+    pub fn truncate(&mut self, sequence: usize, len: usize) -> usize {
+        let before = self.sequences[sequence].tokens.len();
+        let len = len.min(before);
+        // Keys of a long sequence were rotated by its own frequencies.
+        let shortened = self.becomes_long(len, before - len);
+        let kept = if self.cache.truncate(sequence, if shortened { 0 } else { len }) && !shortened { len } else { 0 };
+        self.sequences[sequence].tokens.truncate(kept);
+        kept
     }
 
     /// Bytes of the cache.
@@ -119,6 +128,7 @@ impl<'m> Session<'m> {
     /// cannot be had again.
     pub fn forward(&mut self, input: &[(usize, &[u32])], cancel: &AtomicBool) -> Result<Option<&[f32]>> {
         self.check(input)?;
+        self.extend_ropes(input);
         let before: Vec<usize> = input.iter().map(|(s, _)| self.sequences[*s].tokens.len()).collect();
         let mut logits = std::mem::take(&mut self.buffers.logits);
         logits.resize(input.len() * self.model.config.vocab, 0.0);
@@ -144,9 +154,8 @@ impl<'m> Session<'m> {
         self.buffers.logits = logits;
         if !done {
             for ((s, new), before) in input.iter().zip(before) {
-                let keep = if self.becomes_long(before, new.len()) { 0 } else { before };
-                let whole = self.cache.truncate(*s, keep);
-                self.sequences[*s].tokens.truncate(if whole { keep } else { 0 });
+                let restarted = self.becomes_long(before, new.len());
+                self.truncate(*s, if restarted { 0 } else { before });
             }
             return Ok(None);
         }
@@ -162,10 +171,10 @@ impl<'m> Session<'m> {
                 return Err(Error::Other(format!("sequence {s} occurs twice in a batch")));
             }
             let len = self.sequences[*s].tokens.len() + tokens.len();
-            if len > self.capacity {
+            let context = self.model.config.max_positions;
+            if len > context {
                 return Err(Error::Other(format!(
-                    "a sequence of {len} tokens does not fit the context of {} tokens",
-                    self.capacity
+                    "a sequence of {len} tokens does not fit the model's context of {context} tokens"
                 )));
             }
             let vocab = self.model.config.vocab;
@@ -176,6 +185,16 @@ impl<'m> Session<'m> {
             }
         }
         Ok(())
+    }
+
+    /// Rotary tables for all positions to come, in steps that double.
+    fn extend_ropes(&mut self, input: &[(usize, &[u32])]) {
+        let config = &self.model.config;
+        let needed = input.iter().map(|(s, new)| self.sequences[*s].tokens.len() + new.len()).max().unwrap_or(0);
+        if self.ropes.first().is_some_and(|r| r.max_positions() < needed) || self.ropes.is_empty() {
+            let positions = needed.next_power_of_two().clamp(256, config.max_positions.max(256));
+            self.ropes = config.ropes.iter().map(|r| RopeTable::new(r, positions)).collect();
+        }
     }
 
     /// Whether `new` tokens after `len` take a sequence beyond the length at which its frequencies change.

@@ -116,6 +116,7 @@ pub fn save(
         let _ = writeln!(hashes, "{}  {part}", sha256(&at(part))?);
     }
     write_text(&at(HASHES_FILE), &hashes)?;
+    // A name of the form step-N in a folder of checkpoints is ours, whatever damage left of it.
     staged.commit(&FILES)
 }
 

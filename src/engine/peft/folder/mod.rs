@@ -2,6 +2,15 @@
 //!
 //! What PEFT wrote is read, and what is written here PEFT loads. Reading resolves the settings to one rank and one scale
 //! per module; writing turns modules that differ back into `rank_pattern` and `alpha_pattern`.
+//!
+//! ```
+//! use lora_studio::engine::peft::folder;
+//!
+//! let info = folder::inspect("tests/fixtures/peft/patterns".as_ref())?;
+//! assert_eq!((info.modules, info.parameters, info.dtype.as_str()), (6, 224, "F32"));
+//! assert_eq!(info.config.rank_of("model.layers.0.self_attn.q_proj"), 3);
+//! # Ok::<(), lora_studio::engine::Error>(())
+//! ```
 
 mod card;
 mod config;
@@ -22,8 +31,8 @@ pub const CONFIG_FILE: &str = "adapter_config.json";
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// The model card.
 pub const CARD_FILE: &str = "README.md";
-/// Every file of an adapter folder: one that holds nothing else may be replaced.
-pub const FILES: [&str; 3] = [CONFIG_FILE, WEIGHTS_FILE, CARD_FILE];
+/// A folder that holds one of these is an adapter's, and may be replaced by another. (A README.md may be anybody's.)
+pub(crate) const MARKERS: [&str; 2] = [CONFIG_FILE, WEIGHTS_FILE];
 
 /// What PEFT puts before a module's path.
 const PREFIX: &str = "base_model.model.";

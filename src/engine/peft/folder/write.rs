@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{CARD_FILE, CONFIG_FILE, FILES, ModelCard, PREFIX, WEIGHTS_FILE};
+use super::{CARD_FILE, CONFIG_FILE, MARKERS, ModelCard, PREFIX, WEIGHTS_FILE};
 use crate::engine::formats::StagedFolder;
 use crate::engine::formats::safetensors::{self, TensorData};
 use crate::engine::model::ModelConfig;
@@ -14,12 +14,12 @@ use crate::engine::peft::lora::scale;
 use crate::engine::peft::{Adapter, LoraModule};
 use crate::engine::{Error, Result};
 
-/// Writes an adapter as PEFT's folder `dir`, whole or not at all. An adapter folder that is there is replaced; a folder
-/// that holds anything else is left alone, with an error.
+/// Writes an adapter as PEFT's folder `dir`, whole or not at all. An adapter folder that is there is replaced; a folder of
+/// something else is left alone, with an error.
 pub fn write(dir: &Path, adapter: &Adapter, model: &ModelConfig, card: &ModelCard) -> Result<()> {
     let staged = StagedFolder::new(dir)?;
     write_files(staged.path(), adapter, model, card)?;
-    staged.commit(&FILES)
+    staged.commit(&MARKERS)
 }
 
 /// Writes the three files into a folder that nobody looks at yet.
