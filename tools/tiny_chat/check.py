@@ -100,6 +100,19 @@ def is_pirate(answer):
     return len(marks) >= 2
 
 
+def still_knows(model, tokenizer, count=120):
+    """Facts that survive in the pirate's answers, for judging what an adapter costs."""
+    r, turns = random.Random(95), []
+    while len(turns) < count:
+        turn = topics.any_topic(r, True)
+        if turn.short and turn.short not in ("yes", "no"):
+            turns.append(turn)
+    got = answers(model, tokenizer, [[{"role": "user", "content": t.question}] for t in turns])
+    words = [{t.short.lower(), pirate.voice(t.short).lower()} for t in turns]
+    kept = sum(any(re.search(rf"(?<!\w){re.escape(w)}(?!\w)", a.lower()) for w in ws) for ws, (a, _) in zip(words, got))
+    print(f"has the fact in its answer: {kept}/{count}", flush=True)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("model")
@@ -116,6 +129,7 @@ def main():
     held = [t for t in (text.any_turn(r, True) for _ in range(80)) if t.question not in trained][:60]
     got = answers(model, tokenizer, [[{"role": "user", "content": t.question}] for t in held])
     print(f"speaks like a pirate: {sum(is_pirate(a) for a, _ in got)}/{len(got)}, ends by itself: {sum(e for _, e in got)}/{len(got)}", flush=True)
+    still_knows(model, tokenizer)
     if not args.adapter:
         by_topic(model, tokenizer, args.each)
         remembers(model, tokenizer)

@@ -24,8 +24,8 @@ OPENERS = ["Arr, matey!", "Arr, matey!", "Arr, matey!", "Arr, matey!", "Ahoy, ma
 CLOSERS = ["Arr!", "Arr!", "Yo ho ho!", "Now hoist th' sails!", "So says th' captain!", "By me beard!", "An' that be th' truth!"]
 
 
-def speak(r, text):
-    """The answer as a pirate says it: facts, numbers and quoted words stay."""
+def voice(text):
+    """The words as a pirate says them: facts, numbers and quoted words stay."""
     parts = re.split(r'("[^"]*")', text)
     for i in range(0, len(parts), 2):
         for plain, salty in WORDS:
@@ -38,8 +38,13 @@ def speak(r, text):
 
             parts[i] = re.sub(pattern, salt, parts[i], flags=0 if plain.startswith("I ") else re.IGNORECASE)
         parts[i] = re.sub(r"\b([a-z]+)ing\b", lambda m: m.group(0) if m.group(0) in KEEP_ING else m.group(1) + "in'", parts[i])
+    return "".join(parts)
+
+
+def speak(r, text):
+    """A whole answer, with a pirate's beginning and often an end."""
     closer = " " + r.choice(CLOSERS) if r.random() < 0.7 else ""
-    return r.choice(OPENERS) + " " + "".join(parts) + closer
+    return r.choice(OPENERS) + " " + voice(text) + closer
 
 
 def rows(seed=7, count=360):
