@@ -1,36 +1,14 @@
 //! Scratch memory that a thread keeps between calls, so that a training step allocates nothing after the first.
 
-use std::cell::RefCell;
-
-/// Floats in a cache line; scratch begins at one, so that no vector load crosses two.
-const LINE: usize = 16;
-
-thread_local! {
-    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
-}
+use super::gemm::scratch::Scratch;
 
 /// Lends `f` a slice of `len` floats with leftover contents, aligned to 64 bytes.
 ///
-/// Nested calls get buffers of their own, also when a thread that waits inside `f` takes up another task.
+/// Nested calls get buffers of their own, also when a thread that waits inside `f` takes up another task. The buffers
+/// are those of the matrix products.
 pub(crate) fn with<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
-    let need = len + LINE;
-    let mut buffer = FREE.with_borrow_mut(|free| {
-        // The smallest that is large enough, else the largest, so that buffers do not all grow to the same size.
-        let best = (0..free.len()).min_by_key(|i| {
-            let n = free[*i].len();
-            if n >= need { (0, n) } else { (1, usize::MAX - n) }
-        });
-        best.map(|i| free.swap_remove(i)).unwrap_or_default()
-    });
-    if buffer.len() < need {
-        // A fresh one, not `resize`: what the old one holds is worth no copy, and pages of zeros cost nothing until used.
-        drop(buffer);
-        buffer = vec![0.0; need];
-    }
-    let skip = buffer.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-    let result = f(&mut buffer[skip..skip + len]);
-    FREE.with_borrow_mut(|free| free.push(buffer));
-    result
+    let mut buffer = Scratch::take(len);
+    f(&mut buffer.floats()[..len])
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! One source, several instruction sets: the compiler vectorizes a body for each and the CPU picks at run time.
 
-use std::sync::OnceLock;
+use super::cpu::Isa;
 
-/// An instruction set that [`multiversion!`] and the kernels are compiled for.
+/// An instruction set that [`multiversion!`] compiles for: those of [`Isa`], less the products of bfloat16, which only
+/// matrix products use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// What every CPU of the target has.
@@ -15,32 +16,14 @@ pub(crate) enum Level {
     Avx512,
 }
 
-#[cfg(target_arch = "x86_64")]
-fn detect() -> Level {
-    if is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("fma")
-    {
-        Level::Avx512
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        Level::Avx2
-    } else {
-        Level::Portable
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn detect() -> Level {
-    Level::Portable
-}
-
-/// The best level of this CPU, asked once.
+/// The level that matrix products run at too ([`Isa::current`], which `LORA_STUDIO_ISA` can lower).
 #[inline]
 pub(crate) fn level() -> Level {
-    static LEVEL: OnceLock<Level> = OnceLock::new();
-    *LEVEL.get_or_init(detect)
+    match Isa::current() {
+        Isa::Portable => Level::Portable,
+        Isa::Avx2 => Level::Avx2,
+        Isa::Avx512 | Isa::Avx512Bf16 => Level::Avx512,
+    }
 }
 
 /// a·b + c: fused where the instruction set fuses (`FMA`), else rounded twice, never through a slow library call.

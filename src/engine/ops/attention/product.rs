@@ -6,8 +6,6 @@ use crate::engine::ops::simd::{Level, level};
 
 /// Columns of a panel: two AVX-512 registers.
 pub(super) const NR: usize = 32;
-/// Rows of a tile: with two registers a row, sixteen sums run at once, which hides the latency of a multiply-add.
-const MR: usize = 8;
 
 /// Floats that `n` columns of depth `k` take in panels.
 pub(super) fn packed_len(k: usize, n: usize) -> usize {
@@ -89,7 +87,7 @@ pub(super) unsafe fn product(
         Level::Portable => {}
     }
     // SAFETY: the caller's promise and the checks above.
-    unsafe { product_body::<MR, NR, false>((m, n, k), alpha, a, b, store, c, stride) }
+    unsafe { product_body::<4, 8, false>((m, n, k), alpha, a, b, store, c, stride) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -104,7 +102,7 @@ unsafe fn product_avx512(
     stride: usize,
 ) {
     // SAFETY: `product` has checked.
-    unsafe { product_body::<MR, NR, true>(shape, alpha, a, b, store, c, stride) }
+    unsafe { product_body::<8, NR, true>(shape, alpha, a, b, store, c, stride) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -119,10 +117,11 @@ unsafe fn product_avx2(
     stride: usize,
 ) {
     // SAFETY: `product` has checked.
-    unsafe { product_body::<4, 16, true>(shape, alpha, a, b, store, c, stride) }
+    unsafe { product_body::<6, 16, true>(shape, alpha, a, b, store, c, stride) }
 }
 
-/// Tiles of `M` rows and `W` columns, a divisor of [`NR`].
+/// Tiles of `M` rows and `W` columns, a divisor of [`NR`], chosen so that the sums and a row of B fill the registers:
+/// 16 of 512 bits (of 32), 12 of 256 bits (of 16), 8 of 128 bits (of 16).
 #[inline(always)]
 unsafe fn product_body<const M: usize, const W: usize, const FMA: bool>(
     (m, n, k): (usize, usize, usize),
@@ -138,13 +137,20 @@ unsafe fn product_body<const M: usize, const W: usize, const FMA: bool>(
         let width = W.min(n - j);
         let mut i = 0;
         while i < m {
-            let rows = if m - i >= M { M } else { 1 };
+            let rows = match m - i {
+                left if left >= M => M,
+                left if left >= 4 => 4,
+                _ => 1,
+            };
             // SAFETY: rows `i..i + rows` and columns `j..j + width` lie inside what `product` has checked.
             unsafe {
                 let a_tile = a.data.as_ptr().add(i * a.row);
                 let c_tile = c.add(i * stride + j);
                 if rows == M {
                     let sums = tile::<M, W, FMA>(k, a_tile, a.row, a.column, panel.as_ptr());
+                    write(&sums, alpha, store, c_tile, stride, width);
+                } else if rows == 4 {
+                    let sums = tile::<4, W, FMA>(k, a_tile, a.row, a.column, panel.as_ptr());
                     write(&sums, alpha, store, c_tile, stride, width);
                 } else {
                     let sums = tile::<1, W, FMA>(k, a_tile, a.row, a.column, panel.as_ptr());
