@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{Expected, architecture, architectures, expected, load, relative_error, sample};
+use common::{Expected, architecture, architectures, expected, load, load_as, relative_error, sample};
+use lora_studio::engine::config::Quantization;
 use lora_studio::engine::data::Batch;
 use lora_studio::engine::formats;
 use lora_studio::engine::model::{Checkpointing, Model, Workspace, WorkspaceSize};
@@ -72,6 +73,19 @@ fn likelihoods_equal_transformers() {
         );
         assert!(token < 6e-5 && adapted_token < 6e-5, "{name}: {token:.1e}, with adapter {adapted_token:.1e}");
         assert!(mean < 1e-5 && adapted_mean < 1e-5, "{name}: {mean:.1e}, with adapter {adapted_mean:.1e}");
+    }
+}
+
+/// The same weights are quantized as bitsandbytes quantizes, to the same numbers.
+#[test]
+fn likelihoods_in_nf4_equal_bitsandbytes() {
+    for name in architectures() {
+        let path = architecture(&name);
+        let model = load_as(&path, Quantization::Nf4, Compute::F32);
+        let expected = expected(&path);
+        let (token, mean) = differences(&model, None, &expected.rows, &expected.nf4_nll);
+        println!("{name}: token {token:.1e}, row {mean:.1e}");
+        assert!(token < 5e-5 && mean < 1e-5, "{name}: token {token:.1e}, row {mean:.1e}");
     }
 }
 

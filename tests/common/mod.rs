@@ -19,7 +19,9 @@ pub struct Expected {
     pub rows: Vec<Vec<u32>>,
     /// Negative log-likelihood of every token after the first, per row.
     pub nll: Vec<Vec<f64>>,
-    /// The same with the adapter.
+    /// The same with the linears in NF4, computed in float32.
+    pub nf4_nll: Vec<Vec<f64>>,
+    /// The same with the adapter, unquantized.
     pub adapter_nll: Vec<Vec<f64>>,
     /// How far transformers' own float32 numbers are from these.
     pub float32_error: Float32Error,

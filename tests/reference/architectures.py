@@ -8,7 +8,7 @@ For each architecture, a folder with
   same logits), `model.safetensors` (f32);
 - `adapter/`: a LoRA adapter of random A and B on all linears, written by PEFT;
 - `expected.json`: rows of random tokens and the negative log-likelihood of every token after the first, with and
-  without the adapter, computed in float64;
+  without the adapter, and with the linears through bitsandbytes' (0.50.2) NF4 with double quantization, computed in float64;
 - `gradients.safetensors`: the gradient of the sum of those likelihoods (with the adapter) for every A and B, computed in
   float64, stored in f32.
 
@@ -28,6 +28,7 @@ import warnings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, logging
@@ -342,11 +343,25 @@ def make(name, seed):
     }
     change = max(abs(a.mean() - b.mean()).item() for a, b in zip(nll64, base64))
     assert change > 0.1, (name, "adapter", change)
+
+    # The numbers that bitsandbytes' 4-bit linears multiply by; its own CPU product asks for sizes that these models lack.
+    four_bit = build(fresh(), weights, torch.float32)
+    for path, linear in four_bit.named_modules():
+        if isinstance(linear, torch.nn.Linear) and path != "lm_head":
+            weight = linear.weight.data
+            # Flat: for some odd shapes bitsandbytes' own CPU kernel gives back other numbers than its GPU's.
+            packed, state = quantize_4bit(weight.flatten(), quant_type="nf4", blocksize=64, compress_statistics=True)
+            linear.weight.data = dequantize_4bit(packed, state).reshape(weight.shape)
+    with torch.no_grad(), double_precision():
+        nf4 = nll(four_bit.double(), rows)
+    change = max(abs(a.mean() - b.mean()).item() for a, b in zip(nf4, base64))
+    assert change > 0.03, (name, "nf4", change)
+    print(f"  nf4: a row's mean likelihood moves by {change:.3f}")
     with open(os.path.join(folder, "expected.json"), "w") as f:
         figures = lambda rows: [[float(f"{x:.9g}") for x in row.tolist()] for row in rows]
         f.write(json.dumps({
             "float32_error": {k: float(f"{v:.2g}") for k, v in error.items()},
-            "rows": rows, "nll": figures(base64), "adapter_nll": figures(nll64)}).replace("], [", "],\n[").replace(', "', ',\n"') + "\n")
+            "rows": rows, "nll": figures(base64), "nf4_nll": figures(nf4), "adapter_nll": figures(nll64)}).replace("], [", "],\n[").replace(', "', ',\n"') + "\n")
     print(f"{name}: logits ±{spread:.1f}, mean nll {mean:.2f}, with adapter {torch.cat(nll64).mean():.2f}, "
           f"float32 error {error['nll']:.1e} {error['adapter_nll']:.1e}, gradient {error['gradient']:.1e}")
 

@@ -1,7 +1,7 @@
 """What `lora-studio eval` prints, computed by transformers + PEFT (+ bitsandbytes):
 
     eval_peft.py --model HF_FOLDER [--adapter DIR] --data ROWS.jsonl [--quantization none|nf4] [--compute f32|bf16]
-                 [--loss-on completions|all] [--max-seq-len 512] [--limit N] [--ours FILE]
+                 [--loss-on all|completions] [--max-seq-len N] [--limit N] [--ours FILE]
 
 Rows are {"text"} (tokenized with the tokenizer's own special tokens, end of sequence appended, every token counts),
 {"question", "answer"} or {"messages"} (rendered with the chat template; with `--loss-on completions` the assistant's
@@ -28,8 +28,8 @@ ap.add_argument("--adapter")
 ap.add_argument("--data", required=True)
 ap.add_argument("--quantization", choices=["none", "nf4"], default="none")
 ap.add_argument("--compute", choices=["f32", "bf16"], default="f32")
-ap.add_argument("--loss-on", choices=["completions", "all"], default="completions")
-ap.add_argument("--max-seq-len", type=int, default=512)
+ap.add_argument("--loss-on", choices=["all", "completions"], default="all")
+ap.add_argument("--max-seq-len", type=int)
 ap.add_argument("--limit", type=int)
 ap.add_argument("--ours")
 a = ap.parse_args()

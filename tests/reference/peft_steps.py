@@ -13,8 +13,12 @@ a PEFT folder.
 The model is read twice: from the Hugging Face folder (bf16; needs Python to make) and from the GGUF that it is made of,
 dequantized to f32, which is all that a continuous integration machine needs to run our side.
 
+Measured differences between the reference's own runs: unquantized bf16 is up to 4 % in loss and 9 % in gradient norm away
+from f32 (its residual stream is bf16), NF4 with bf16 0.5 % and 2 % (everything but the products is f32 there).
+
 Environment: LORA_STUDIO_PEERS (the model's folder, default ~/.cache/lora-peers), LORA_STUDIO_DATA (default ../shared/data
-beside the repository). About four minutes on two cores, 3 GB.
+beside the repository). About twenty minutes on two cores (bf16 without
+quantization is the slowest), 3 GB.
 """
 import gc
 import json

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Highest value that [`resident_bytes`] has returned, for systems that do not keep it themselves.
+/// Highest value that [`resident_bytes`] has returned.
 static HIGHEST: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes of main memory that the process holds now; 0 when the system does not say.
@@ -12,13 +12,11 @@ pub fn resident_bytes() -> u64 {
     now
 }
 
-/// The most that the process has held so far, in bytes. Exact on Linux; elsewhere the highest of the values that
-/// [`resident_bytes`] returned.
+/// The most that the process has held so far, in bytes. Linux keeps it, but in counters that may lag behind by a few pages
+/// a thread; elsewhere it is the highest of the values that [`resident_bytes`] returned. Never less than those.
 pub fn peak_resident_bytes() -> u64 {
-    status("VmHWM:").unwrap_or_else(|| {
-        resident_bytes();
-        HIGHEST.load(Ordering::Relaxed)
-    })
+    resident_bytes();
+    status("VmHWM:").unwrap_or(0).max(HIGHEST.load(Ordering::Relaxed))
 }
 
 /// A line of `/proc/self/status`, which counts in KiB.
