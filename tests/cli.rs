@@ -113,10 +113,11 @@ fn weights(folder: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn without_arguments_it_says_how_it_is_used() {
+fn it_says_how_it_is_used() {
     let place = Place::new();
-    let help = place.ok(&[]);
-    for command in ["train", "eval", "chat", "export", "inspect", "bench", "devices"] {
+    // Without arguments it opens the window, where it has one (tests/window.rs).
+    let help = place.ok(if cfg!(feature = "gui") { &["--help"] } else { &[] });
+    for command in ["train", "eval", "chat", "export", "inspect", "download", "bench", "devices"] {
         assert!(help.lines().any(|l| l.trim_start().starts_with(&format!("{command} "))), "{command} in {help}");
         assert!(place.ok(&[command, "--help"]).contains("Usage: lora-studio"));
     }
@@ -498,4 +499,51 @@ fn benchmarks_measure() {
     assert!(number(decoded, "decode_tok_s") > 0.0 && decoded["tokens"] == 20, "{decoded}");
     let products = place.json(&["bench", "gemm", "--seq", "16", "--json"]);
     assert!(products.len() >= 6 && products.iter().all(|p| number(p, "gflops") > 0.0));
+}
+
+/// The built-in model's folder laid out as huggingface_hub keeps a model that it downloaded.
+fn cache_with_a_model(place: &Place) -> PathBuf {
+    let inspected = &place.json(&["inspect", "builtin:tiny-chat", "--json"])[0];
+    let (commit, repo) = ("c".repeat(40), place.path("hub/models--acme--tiny"));
+    let snapshot = repo.join("snapshots").join(&commit);
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(repo.join("refs")).unwrap();
+    fs::write(repo.join("refs/main"), commit).unwrap();
+    for entry in fs::read_dir(inspected["path"].as_str().unwrap()).unwrap().flatten() {
+        fs::copy(entry.path(), snapshot.join(entry.file_name())).unwrap();
+    }
+    place.path("hub")
+}
+
+#[test]
+fn a_model_of_the_hub_that_is_on_the_disk_needs_no_network() {
+    let place = Place::new();
+    let cache = cache_with_a_model(&place);
+    let offline = |arguments: &[&str], offline: &str| {
+        let mut command = place.command(arguments);
+        // Nothing listens on this port, so whatever asked the network would fail.
+        command.env("HF_HUB_CACHE", &cache).env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HUB_OFFLINE", offline);
+        command.output().unwrap()
+    };
+    for switch in ["0", "1"] {
+        let shown = offline(&["inspect", "acme/tiny", "--json"], switch);
+        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!((shown["name"].as_str(), shown["downloaded"].as_bool()), (Some("acme/tiny"), Some(true)));
+        let answer =
+            offline(&["chat", "--model", "acme/tiny", "--prompt", "Hi", "--max-new-tokens", "2", "--json"], switch);
+        assert!(answer.status.success(), "{}", text(&answer.stderr));
+    }
+    let refused = |arguments: &[&str], switch: &str| {
+        let output = offline(arguments, switch);
+        let line = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+        line
+    };
+    assert!(
+        refused(&["chat", "--model", "acme/other", "--prompt", "Hi"], "0").contains("check the network connection")
+    );
+    assert!(refused(&["chat", "--model", "acme/other", "--prompt", "Hi"], "1").contains("offline mode is on"));
+    assert!(refused(&["download", "acme/other"], "1").contains("offline mode is on"));
+    assert!(refused(&["download", "nonsense"], "0").contains("owner/name"));
 }

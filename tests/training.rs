@@ -10,7 +10,7 @@ use lora_studio::engine::config::RunConfig;
 use lora_studio::engine::formats;
 use lora_studio::engine::peft::folder::ModelCard;
 use lora_studio::engine::train::checkpoint::{self, Checkpoint};
-use lora_studio::engine::train::{self, Control, Event, Stop, run_dir};
+use lora_studio::engine::train::{self, Control, Event, LoadPhase, Stop, run_dir};
 
 /// A short run that exercises what randomness and state there is: dropout, shuffling, accumulation, warm-up, validation.
 fn config(dir: &Path, changes: &[&str]) -> RunConfig {
@@ -46,6 +46,92 @@ fn resume(dir: &Path) -> (Result<()>, Vec<Event>) {
     let mut events = Vec::new();
     let result = train::run(&RunConfig::default(), Some(dir), &Control::new(), &mut |e| events.push(e));
     (result, events)
+}
+
+#[test]
+fn loading_is_told_and_can_be_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let settings = config(&dir, &["train.max_steps=1", "data.validation_fraction=0"]);
+    for phase in [LoadPhase::Data, LoadPhase::Model] {
+        let control = Control::new();
+        let mut events = Vec::new();
+        let result = train::run(&settings, None, &control, &mut |e| {
+            if matches!(e, Event::Loading { phase: p, .. } if p == phase) {
+                control.stop(Stop::Keep);
+            }
+            events.push(e);
+        });
+        result.unwrap();
+        // One event of the phase: it ended at once, without an error and without a folder.
+        assert!(matches!(events.last(), Some(Event::Loading { phase: p, done, total }) if *p == phase && done < total));
+        assert!(events.iter().all(|e| matches!(e, Event::Loading { .. })));
+        assert!(!dir.exists());
+    }
+
+    let (result, events) = run(&settings, &Control::new());
+    result.unwrap();
+    for phase in [LoadPhase::Data, LoadPhase::Model] {
+        let counts = |e: &Event| match e {
+            Event::Loading { phase: p, done, total } if *p == phase => Some((*done, *total)),
+            _ => None,
+        };
+        let counts: Vec<_> = events.iter().filter_map(counts).collect();
+        assert!(counts.is_sorted());
+        let (done, total) = *counts.last().unwrap();
+        let expected = match phase {
+            LoadPhase::Data => formats::builtin::dataset("builtin:pirate").unwrap().len() as u64,
+            LoadPhase::Model => {
+                let facts = formats::open_named("builtin:tiny-chat").unwrap().facts().unwrap();
+                // The file holds a header, too.
+                assert!(facts.total_bytes() - total < 100_000, "{} {total}", facts.total_bytes());
+                total
+            }
+        };
+        assert_eq!((done, total), (expected, expected));
+    }
+    assert!(run_dir::events(&dir).unwrap().all(|e| !matches!(e.unwrap(), Event::Loading { .. })));
+}
+
+#[test]
+fn norms_of_the_adapters_change_are_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let settings = config(&dir, &["method.target_modules=[\"v_proj\",\"q_proj\"]", "method.dropout=0"]);
+    let (result, events) = run(&settings, &Control::new());
+    result.unwrap();
+    let norms = |events: &[Event]| -> Vec<Event> {
+        events.iter().filter(|e| matches!(e, Event::AdapterNorms { .. })).cloned().collect()
+    };
+    let sent = norms(&events);
+    // A short run has them after every step, the last one once.
+    assert_eq!(sent.iter().map(|e| e.step().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let recorded: Vec<Event> = run_dir::events(&dir).unwrap().map(Result::unwrap).collect();
+    assert_eq!(norms(&recorded), sent);
+    let source = formats::open_named("builtin:tiny-chat").unwrap();
+    let adapter = lora_studio::engine::peft::folder::read(&dir.join("adapter"), &source.config).unwrap();
+    let (Some(Event::AdapterNorms { modules, layers, norms, .. }), true) = (sent.last(), sent.len() == 8) else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(
+        (modules.as_slice(), *layers),
+        (["q_proj".to_string(), "v_proj".to_string()].as_slice(), source.config.layers.len())
+    );
+    // Of the adapter that was written: the product written out.
+    for m in &adapter.modules {
+        let (a, b) = (&adapter.params[m.a_range()], &adapter.params[m.b_range()]);
+        let mut square = 0.0;
+        for o in 0..m.out_features {
+            for i in 0..m.in_features {
+                let sum: f64 =
+                    (0..m.rank).map(|k| f64::from(b[o * m.rank + k]) * f64::from(a[k * m.in_features + i])).sum();
+                square += (f64::from(m.scale) * sum).powi(2);
+            }
+        }
+        let column = modules.iter().position(|name| name == m.kind.name()).unwrap();
+        let found = f64::from(norms[m.layer * modules.len() + column].unwrap());
+        assert!((found - square.sqrt()).abs() <= 1e-5 * square.sqrt() && found > 0.0, "{found} {}", square.sqrt());
+    }
 }
 
 /// Loss and gradient norm of each step, as bits.
@@ -103,7 +189,7 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
     assert_eq!(joined, curve(&all));
     assert!(adapter(&parts) == adapter(&whole));
     // The folder's own record is of one run, as if it had never stopped.
-    let recorded = train::run_dir::events(&parts).unwrap();
+    let recorded = run_dir::events(&parts).unwrap().map(Result::unwrap).collect::<Vec<_>>();
     let steps = recorded.iter().filter(|e| matches!(e, Event::Step { .. })).map(|e| e.step().unwrap());
     assert_eq!(steps.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
 }
@@ -176,7 +262,11 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     assert!(error.contains("is not a number at step 2"), "{error}");
     assert!(error.contains("checkpoints/step-1"), "the error names what is kept: {error}");
     assert!(matches!(events.last(), Some(Event::Failed { .. })));
-    assert_eq!(run_dir::events(&dir).unwrap().last(), events.last(), "the run folder says it too");
+    assert_eq!(
+        run_dir::events(&dir).unwrap().last().unwrap().unwrap(),
+        *events.last().unwrap(),
+        "the run folder says it too"
+    );
     assert!(newest.join("adapter_model.safetensors").exists());
     assert!(!dir.join("adapter").exists());
 }

@@ -16,7 +16,7 @@ use crate::engine::peft::Adapter;
 /// Arguments of `chat`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The model: builtin:NAME, a folder, or a .gguf file
+    /// The model: builtin:NAME, a folder, a .gguf file, or owner/name on the Hub
     #[arg(long)]
     model: String,
     /// An adapter folder, or a run folder

@@ -19,7 +19,7 @@ const BATCH_TOKENS: usize = 2048;
 /// Arguments of `eval`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The model: builtin:NAME, a folder, or a .gguf file
+    /// The model: builtin:NAME, a folder, a .gguf file, or owner/name on the Hub
     #[arg(long)]
     model: String,
     /// An adapter folder

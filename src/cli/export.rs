@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::model::open_model;
 use super::output::{Failure, bytes, grouped, json, say};
 use crate::engine::Error;
 use crate::engine::config::expand_home;
-use crate::engine::export;
 use crate::engine::peft::folder::{self, AdapterConfig, CONFIG_FILE, ModelCard};
 use crate::engine::train::run_dir::input_files;
+use crate::engine::{export, formats};
 
 /// Arguments of `export`.
 #[derive(Debug, clap::Args)]
@@ -57,12 +56,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let message = "the adapter does not name the model that it was trained on: give it with --model";
         return Err(Error::file(message, &from).into());
     };
-    let source = open_model(&base).map_err(|failure| match failure {
-        Failure::Engine(e) if args.model.is_none() => {
-            Error::Other(format!("the adapter's model could not be opened; where it has moved, give --model: {e}"))
-                .into()
-        }
-        other => other,
+    let source = formats::open_named(&base).map_err(|e| match args.model {
+        None => Error::Other(format!("the adapter's model could not be opened; where it has moved, give --model: {e}")),
+        Some(_) => e,
     })?;
     let adapter = folder::read(&from, &source.config)?;
     let card = ModelCard { revision: named.revision, ..ModelCard::of(base) };

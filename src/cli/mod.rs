@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod chat;
 mod devices;
+mod download;
 mod eval;
 mod export;
 mod inspect;
@@ -37,6 +38,8 @@ enum Command {
     Export(export::Args),
     /// Say what a path holds: a model, an adapter, a run or a dataset
     Inspect(inspect::Args),
+    /// Fetch a model or a dataset from the Hugging Face Hub
+    Download(download::Args),
     /// Measure how fast this machine trains, decodes and multiplies
     Bench(bench::Args),
     /// List the devices that a run can use
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Chat(args) => chat::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Download(args) => download::run(&args),
         Command::Bench(args) => bench::run(&args, started),
         Command::Devices(args) => devices::run(&args),
     };

@@ -3,6 +3,7 @@
 use indicatif::ProgressBar;
 
 use super::args::words;
+use super::download;
 use super::output::{Failure, interactive};
 use crate::engine::config::{Quantization, expand_home};
 use crate::engine::export;
@@ -22,8 +23,9 @@ pub(super) struct LoadArgs {
     compute: Compute,
 }
 
-/// Opens `builtin:NAME`, a folder or a `.gguf` file.
+/// Opens `builtin:NAME`, a folder, a `.gguf` file, or a model of the Hub, which is downloaded if it is not there yet.
 pub(super) fn open_model(name: &str) -> Result<ModelSource, Failure> {
+    download::fetch_missing(name)?;
     Ok(formats::open_named(name)?)
 }
 
@@ -37,8 +39,8 @@ pub(super) fn load_model(source: &ModelSource, args: &LoadArgs) -> Result<Model,
 pub(super) fn load_with(source: &ModelSource, options: &LoadOptions) -> Result<Model, Failure> {
     let bar = if interactive() { ProgressBar::new(1) } else { ProgressBar::hidden() };
     let model = Model::load(source, options, &mut |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
+        bar.set_length(total);
+        bar.set_position(done);
         true
     });
     bar.finish_and_clear();

@@ -21,6 +21,16 @@ pub struct Device {
     pub features: Vec<&'static str>,
 }
 
+impl Device {
+    /// Asks again how much memory is free.
+    pub fn refresh(&mut self) {
+        if let Ok(mut system) = sysinfo::System::new() {
+            system.refresh_memory();
+            self.available_bytes = memory(&system).1;
+        }
+    }
+}
+
 /// The devices, best first.
 pub fn devices() -> Vec<Device> {
     vec![cpu()]
@@ -46,11 +56,17 @@ fn described(mut system: sysinfo::System) -> (String, u64, u64) {
     system.refresh_memory();
     system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
     let name = system.cpus().first().map(|c| c.brand().trim().to_string()).unwrap_or_default();
+    let (total, available) = memory(&system);
+    (name, total, available)
+}
+
+/// All memory and available memory.
+fn memory(system: &sysinfo::System) -> (u64, u64) {
     let (total, available) = (system.total_memory(), system.available_memory());
     match system.cgroup_limits() {
         // In a container the group's limit is what counts.
-        Some(l) if l.total_memory > 0 => (name, total.min(l.total_memory), available.min(l.free_memory)),
-        _ => (name, total, available),
+        Some(l) if l.total_memory > 0 => (total.min(l.total_memory), available.min(l.free_memory)),
+        _ => (total, available),
     }
 }
 

@@ -59,6 +59,17 @@ pub enum Error {
         /// What was kept: the last good checkpoint, or nothing, and what to try.
         kept: String,
     },
+    /// Whoever asked for it no longer wants it; nothing went wrong.
+    #[error("{0} was cancelled")]
+    Cancelled(&'static str),
+    /// The Hub, or the way to it.
+    #[error("{message}")]
+    Hub {
+        /// The kind, for who can offer help with it.
+        problem: super::hub::Problem,
+        /// What happened and what to do.
+        message: String,
+    },
     /// Anything else, in one sentence.
     #[error("{0}")]
     Other(String),

@@ -10,6 +10,7 @@ pub mod error;
 pub mod export;
 pub mod formats;
 pub mod generate;
+pub mod hub;
 pub mod memory;
 pub mod model;
 pub mod ops;

@@ -28,7 +28,7 @@ enum What {
 pub(super) struct Args {
     /// What to measure
     what: What,
-    /// The model: builtin:NAME, a folder, or a .gguf file
+    /// The model: builtin:NAME, a folder, a .gguf file, or owner/name on the Hub
     #[arg(long, default_value = "builtin:tiny-chat")]
     model: String,
     /// Tokens of a sequence

@@ -2,6 +2,7 @@
 
 mod adapter;
 mod dataset;
+mod hub;
 mod model;
 mod run;
 
@@ -11,11 +12,12 @@ use super::output::Failure;
 use crate::engine::Error;
 use crate::engine::config::expand_home;
 use crate::engine::formats::builtin;
+use crate::engine::hub::{Reference, RepoKind};
 
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A model, an adapter folder, a run folder, a data file, or builtin:NAME
+    /// A model, an adapter folder, a run folder, a data file, builtin:NAME, or owner/name on the Hub
     #[arg(value_name = "PATH")]
     path: String,
     /// Print one JSON object
@@ -33,6 +35,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
                 Err(no_model) => Err(Error::Config(format!("{no_model}; {no_data}")).into()),
             },
         };
+    }
+    if let Some(id) = Reference::hub(&args.path, RepoKind::Model) {
+        return hub::show(&args.path, &id, args.json);
     }
     let path: PathBuf = expand_home(&args.path);
     if !path.exists() {

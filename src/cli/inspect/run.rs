@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cli::output::{Failure, grouped, json, say};
 use crate::engine::config::RunConfig;
+use crate::engine::train::run_dir::Status;
 use crate::engine::train::{Event, run_dir};
 
 #[derive(Serialize)]
@@ -18,7 +19,7 @@ struct Shown<'a> {
     steps: usize,
     loss: Option<f64>,
     validation_loss: Option<f64>,
-    /// `finished`, `failed`, or `unfinished`: running, stopped or killed.
+    /// `running`, `finished`, `stopped`, `interrupted`, `failed`, or `broken`.
     state: &'static str,
     checkpoints: Vec<usize>,
     adapter: Option<std::path::PathBuf>,
@@ -26,16 +27,22 @@ struct Shown<'a> {
 
 pub(super) fn show(path: &Path, as_json: bool) -> Result<(), Failure> {
     let config = RunConfig::load(path.join("run.toml"))?;
-    let (mut steps, mut loss, mut validation_loss, mut state) = (0, None, None, "unfinished");
+    let (mut steps, mut loss, mut validation_loss) = (0, None, None);
     for event in run_dir::events(path)? {
-        match event {
+        match event? {
             Event::Step { step, loss: l, .. } => (steps, loss) = (step, Some(l)),
             Event::Eval { loss, .. } => validation_loss = Some(loss),
-            Event::Finished { .. } => state = "finished",
-            Event::Failed { .. } => state = "failed",
             _ => {}
         }
     }
+    let state = match run_dir::summary(path).status {
+        Status::Running => "running",
+        Status::Finished => "finished",
+        Status::Stopped => "stopped",
+        Status::Interrupted => "interrupted",
+        Status::Failed(_) => "failed",
+        Status::Broken(_) => "broken",
+    };
     let shown = Shown {
         kind: "run",
         path,

@@ -4,8 +4,8 @@ mod progress;
 
 use std::path::{Path, PathBuf};
 
-use super::interrupt;
 use super::output::{Failure, json, note};
+use super::{download, interrupt};
 use crate::engine::Error;
 use crate::engine::config::RunConfig;
 use crate::engine::train::{self, Control, Event, RunDir, Stop};
@@ -46,6 +46,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = config.with_absolute_paths();
     // Shown when the run begins: one that cannot begin has one line to say, the error.
     let mut warnings = config.validate()?;
+    download::fetch_missing(&config.model.source)?;
 
     let control = Control::new();
     let stop = control.clone();

@@ -10,7 +10,7 @@ use crate::cli::output::{Failure, bytes, columns, duration, grouped, interactive
 use crate::engine::Error;
 use crate::engine::config::{Quantization, RunConfig, TargetModules};
 use crate::engine::ops::Compute;
-use crate::engine::train::Event;
+use crate::engine::train::{Event, LoadPhase};
 
 /// The bar counts thousandths of the run, because its number of steps is known only by the share that is done.
 const BAR: u64 = 1000;
@@ -124,7 +124,17 @@ impl Progress {
 impl Show for Progress {
     fn event(&mut self, event: &Event) -> Result<(), Failure> {
         match event {
-            Event::Started { run_dir, trainable_parameters, total_parameters, plan_bytes } => {
+            Event::Loading { phase, done, total } => {
+                if let Some(bar) = &self.bar {
+                    let what = match phase {
+                        LoadPhase::Model => &self.config.model.source,
+                        LoadPhase::Data => &self.config.data.train,
+                    };
+                    bar.set_message(format!("loading {what}: {} of {}", bytes(*done), bytes(*total)));
+                }
+                Ok(())
+            }
+            Event::Started { run_dir, trainable_parameters, total_parameters, plan_bytes, .. } => {
                 self.started(run_dir, *trainable_parameters, *total_parameters, *plan_bytes)
             }
             Event::Note { message } => {
@@ -176,7 +186,7 @@ impl Show for Progress {
                     quoted(&adapter_dir.to_string_lossy())
                 ))
             }
-            Event::Failed { .. } => Ok(()),
+            Event::AdapterNorms { .. } | Event::Failed { .. } => Ok(()),
         }
     }
 

@@ -13,12 +13,14 @@
 
 mod parse;
 mod paths;
+mod presets;
 mod record;
 mod run;
 mod schema;
 mod validate;
 
-pub use paths::expand_home;
+pub use paths::{expand_home, shorten_home, shorten_homes_in};
+pub use presets::{Preset, presets};
 pub use record::{FileRecord, Record};
 pub use run::{
     Checkpointing, DataConfig, DataFormat, EvalConfig, LossOn, MethodConfig, MethodKind, ModelSection, OptimizerKind,

@@ -35,6 +35,25 @@ pub fn expand_home(text: &str) -> PathBuf {
     }
 }
 
+/// The way back, for texts that are shown: a path in the user's home folder begins with `~`.
+pub fn shorten_home(path: &Path) -> String {
+    let inside = dirs::home_dir().filter(|home| home.components().count() > 1);
+    match inside.and_then(|home| path.strip_prefix(home).ok().map(Path::to_path_buf)) {
+        Some(rest) if rest.as_os_str().is_empty() => "~".into(),
+        Some(rest) => Path::new("~").join(rest).display().to_string(),
+        None => path.display().to_string(),
+    }
+}
+
+/// The same for a sentence that names paths.
+pub fn shorten_homes_in(text: &str) -> String {
+    let home = dirs::home_dir().filter(|home| home.components().count() > 1);
+    match home.as_deref().and_then(Path::to_str) {
+        Some(home) => text.replace(&format!("{home}/"), "~/").replace(&format!("{home}\\"), "~\\"),
+        None => text.to_string(),
+    }
+}
+
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).to_string_lossy().into_owned()
 }
@@ -42,6 +61,19 @@ fn absolute(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_of_the_home_folder_are_shown_with_a_tilde() {
+        let home = dirs::home_dir().unwrap();
+        let inside = home.join("models").join("tiny");
+        assert_eq!(shorten_home(&home), "~");
+        assert_eq!(expand_home(&shorten_home(&inside)), inside);
+        assert!(shorten_home(&inside).starts_with('~'));
+        let sentence = format!("7 rows are cut: {}", inside.display());
+        assert_eq!(shorten_homes_in(&sentence), format!("7 rows are cut: {}", shorten_home(&inside)));
+        let beside = Path::new("/elsewhere/models");
+        assert_eq!(shorten_home(beside), beside.display().to_string());
+    }
 
     #[test]
     fn existing_files_become_absolute_and_names_stay() {

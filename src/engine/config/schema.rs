@@ -99,11 +99,16 @@ const fn below(min: f64, max: f64) -> Kind {
 
 /// Every key, in the order in which a run file is written.
 pub const FIELDS: &[Field] = &[
-    of("model", "source", Kind::Text, "builtin:tiny-chat, a folder, or a .gguf file."),
+    of("model", "source", Kind::Text, "builtin:tiny-chat, a folder, a .gguf file, or owner/name on the Hub."),
     of("model", "quantization", choice(&["nf4", "none", "keep"]), "How the frozen weights lie in memory."),
     of("model", "double_quant", Kind::Bool, "NF4's block scales are quantized too: 0.37 bits a parameter less."),
     of("model", "compute", choice(&["bf16", "f32"]), "Type of the inputs of matrix products; sums are always f32."),
-    of("data", "train", Kind::Text, "builtin:pirate, or a file."),
+    of(
+        "data",
+        "train",
+        Kind::Text,
+        "builtin:pirate, a file, or a data set on the Hub (owner/name) that was downloaded.",
+    ),
     of("data", "validation", Kind::Text, "A file of rows that are never trained on, for the validation loss."),
     of("data", "validation_fraction", below(0.0, 1.0), "Share of the training rows held out for the validation loss."),
     of(

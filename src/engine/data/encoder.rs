@@ -12,6 +12,9 @@ use crate::engine::config::LossOn;
 use crate::engine::formats::TextTokenizer;
 use crate::engine::{Error, Result};
 
+/// The notice of [`Encoder::notices`] about a template whose answers do not all end with a trained token.
+pub const NO_END: &str = "the chat template does not end every answer: the model may not learn to stop";
+
 /// Tokens and which of them are trained.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoded {
@@ -19,6 +22,23 @@ pub struct Encoded {
     pub tokens: Vec<u32>,
     /// One flag a token.
     pub trained: Vec<bool>,
+}
+
+impl Encoded {
+    /// The first token that is predicted and counts in the loss.
+    pub(super) fn first_trained(&self) -> Option<usize> {
+        self.trained.iter().skip(1).position(|t| *t).map(|at| at + 1)
+    }
+}
+
+/// Tokens with the text that they stand for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Traced {
+    pub encoded: Encoded,
+    /// What was tokenized.
+    pub text: String,
+    /// Bytes of `text`, one range a token; empty for tokens that are added to it.
+    pub offsets: Vec<(usize, usize)>,
 }
 
 /// A tokenizer and its chat template, ready for many rows.
@@ -69,7 +89,7 @@ impl<'a> Encoder<'a> {
                     .to_string(),
             );
         } else if !mask::trains_terminators(&default.chat, &default.shape) {
-            notices.push("the chat template does not end every answer: the model may not learn to stop".to_string());
+            notices.push(NO_END.to_string());
         }
         Ok(Encoder { tokenizer, plain, default, tool_use, notices })
     }
@@ -88,8 +108,27 @@ impl<'a> Encoder<'a> {
     pub fn encode(&self, example: &Example, loss_on: LossOn) -> Result<std::result::Result<Encoded, String>> {
         match example {
             Example::Document(text) => self.document(text).map(Ok),
-            Example::Conversation(conversation) => self.conversation(conversation, loss_on),
+            Example::Conversation(conversation) => {
+                Ok(self.conversation(conversation, loss_on)?.map(|traced| traced.encoded))
+            }
         }
+    }
+
+    /// The same tokens as [`Encoder::encode`], with the text that each stands for.
+    pub(super) fn trace(&self, example: &Example, loss_on: LossOn) -> Result<std::result::Result<Traced, String>> {
+        let text = match example {
+            Example::Conversation(conversation) => return self.conversation(conversation, loss_on),
+            Example::Document(text) => text,
+        };
+        let failed = |e| Error::file(format!("the tokenizer failed: {e}"), &self.tokenizer.path);
+        let encoded = self.document(text)?;
+        // The text's own tokens lie between special ones that the tokenizer puts around it.
+        let own = self.plain.encode(text.as_str(), false).map_err(failed)?;
+        let before = encoded.tokens.windows(own.len().max(1)).position(|w| w == own.get_ids()).unwrap_or(0);
+        let mut offsets = vec![(0, 0); before];
+        offsets.extend_from_slice(own.get_offsets());
+        offsets.resize(encoded.tokens.len(), (text.len(), text.len()));
+        Ok(Ok(Traced { encoded, text: text.clone(), offsets }))
     }
 
     /// The text that the chat template makes.
@@ -125,7 +164,7 @@ impl<'a> Encoder<'a> {
         &self,
         conversation: &Conversation,
         loss_on: LossOn,
-    ) -> Result<std::result::Result<Encoded, String>> {
+    ) -> Result<std::result::Result<Traced, String>> {
         let template = self.template(conversation.tools.is_some());
         let rendered = match template.chat.render(&conversation.messages, conversation.tools.as_ref(), false) {
             Ok(rendered) => rendered,
@@ -154,7 +193,9 @@ impl<'a> Encoder<'a> {
             encoded.tokens.push(eos);
             encoded.trained.push(answered || loss_on == LossOn::All);
         }
-        Ok(Ok(encoded))
+        let mut offsets = encoding.get_offsets().to_vec();
+        offsets.resize(encoded.tokens.len(), (rendered.text.len(), rendered.text.len()));
+        Ok(Ok(Traced { encoded, text: rendered.text, offsets }))
     }
 }
 

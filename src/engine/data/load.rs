@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::rows::Source;
-use super::tokenize::{SourceReport, Tokenized, tokenize};
+use super::tokenize::{Part, SourceReport, tokenize};
 use super::{Encoder, Message, Sample, split};
 use crate::engine::config::DataConfig;
 use crate::engine::formats::TextTokenizer;
@@ -49,35 +49,87 @@ pub struct Side {
 }
 
 impl Side {
-    fn of(samples: &[Sample]) -> Side {
+    fn of<T: Measured>(samples: &[T]) -> Side {
         Side {
             samples: samples.len(),
-            tokens: samples.iter().map(|s| s.tokens.len() as u64).sum(),
+            tokens: samples.iter().map(|s| s.tokens() as u64).sum(),
             trained_tokens: samples.iter().map(|s| s.supervised() as u64).sum(),
         }
     }
 }
 
+/// A row whose lengths are known.
+pub(super) trait Measured {
+    /// Index of the row in its source.
+    fn row(&self) -> usize;
+    /// Its length.
+    fn tokens(&self) -> usize;
+    /// Its tokens that count in the loss.
+    fn supervised(&self) -> usize;
+}
+
+impl Measured for Sample {
+    fn row(&self) -> usize {
+        self.row
+    }
+
+    fn tokens(&self) -> usize {
+        self.tokens.len()
+    }
+
+    fn supervised(&self) -> usize {
+        Sample::supervised(self)
+    }
+}
+
 /// Reads, tokenizes and splits the rows that the settings name. `seed` chooses the held-out rows.
 pub fn load(settings: &DataConfig, tokenizer: &TextTokenizer, seed: u64) -> Result<Dataset> {
-    load_at(settings, tokenizer, seed, jiff::ZonedDateTime::now())
+    load_at(settings, tokenizer, seed, jiff::ZonedDateTime::now(), &mut |_, _| true)
 }
 
 /// Like [`load`], with the time that chat templates print (Llama 3 writes the date into its system prompt). A run that
-/// continues passes the time of its first start, so that its rows keep their tokens.
+/// continues passes the time of its first start, so that its rows keep their tokens. `progress(done, total)` counts bytes of
+/// the files; it returns false to cancel ([`Error::Cancelled`]).
 pub fn load_at(
     settings: &DataConfig,
     tokenizer: &TextTokenizer,
     seed: u64,
     now: jiff::ZonedDateTime,
+    progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Dataset> {
     let encoder = Encoder::new(tokenizer, now)?;
+    let source = Source::find(&settings.train)?;
+    let held_source = match settings.validation.as_str() {
+        "" => None,
+        name => Some(Source::find(name)?),
+    };
+    let before = source.bytes();
+    let total = before + held_source.as_ref().map_or(0, Source::bytes);
+    let mut at = |done: u64| progress(done.min(total), total);
+    if !at(0) {
+        return Err(Error::Cancelled("loading"));
+    }
+    let part = tokenize(&source, settings, &encoder, &mut at)?;
+    let held = match &held_source {
+        Some(held) => Some(tokenize(held, settings, &encoder, &mut |done| at(before + done))?),
+        None => None,
+    };
+    let (train, validation, report) = divide(part, held, settings, seed, encoder.notices())?;
+    Ok(Dataset { train, validation, report })
+}
+
+/// Rows for training, rows for validation, and what to say of them. `held` is the validation file, if there is one.
+pub(super) fn divide<T: Measured>(
+    part: Part<T>,
+    held: Option<Part<T>>,
+    settings: &DataConfig,
+    seed: u64,
+    template_notices: &[String],
+) -> Result<(Vec<T>, Vec<T>, Report)> {
     let mut notices = Vec::new();
-    let Tokenized { samples, contents, report: source } =
-        tokenize(&Source::find(&settings.train)?, settings, &encoder)?;
+    let Part { samples, contents, report: source } = part;
     let (mut train, mut validation, mut validation_source) = (samples, Vec::new(), None);
-    if !settings.validation.is_empty() {
-        let held = tokenize(&Source::find(&settings.validation)?, settings, &encoder)?;
+    if let Some(held) = held {
         let trained: HashSet<u64> = contents.iter().copied().collect();
         let known = held.contents.iter().filter(|content| trained.contains(content)).count();
         if known > 0 {
@@ -96,7 +148,7 @@ pub fn load_at(
                 &settings.train,
             )
         })?;
-        (validation, train) = train.into_iter().partition(|sample| held_out[sample.row]);
+        (validation, train) = train.into_iter().partition(|sample| held_out[sample.row()]);
         for (side, name) in [(&train, "training"), (&validation, "validation")] {
             if side.is_empty() {
                 let message = format!("no row that can be trained on is left for {name}: change validation_fraction");
@@ -105,12 +157,12 @@ pub fn load_at(
         }
     }
     if [Some(&source), validation_source.as_ref()].into_iter().flatten().any(|s| s.format.is_conversation()) {
-        notices.splice(0..0, encoder.notices().iter().cloned());
+        notices.splice(0..0, template_notices.iter().cloned());
     }
     notices.extend([Some(&source), validation_source.as_ref()].into_iter().flatten().flat_map(about));
     let report =
         Report { train: Side::of(&train), validation: Side::of(&validation), source, validation_source, notices };
-    Ok(Dataset { train, validation, report })
+    Ok((train, validation, report))
 }
 
 /// Sentences about rows that were cut or left out.
@@ -333,7 +385,7 @@ mod tests {
              {CHATML}"
         );
         let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(&source));
-        let data = load_at(&settings(&path), &tokenizer, 0, now()).unwrap();
+        let data = load_at(&settings(&path), &tokenizer, 0, now(), &mut |_, _| true).unwrap();
         assert_eq!((data.train.len(), data.train[0].row), (1, 1));
         let dropped = &data.report.source.dropped[0];
         assert_eq!(dropped.reason, "the chat template refuses the conversation: System role not supported");

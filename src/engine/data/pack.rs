@@ -32,8 +32,20 @@ pub fn plan_epoch(
     seed: u64,
     epoch: usize,
 ) -> Vec<Vec<usize>> {
+    let lengths: Vec<usize> = samples.iter().map(|s| s.tokens.len()).collect();
+    plan_lengths(&lengths, batch_size, data, seed, epoch)
+}
+
+/// [`plan_epoch`] of samples of which only the lengths are known.
+pub fn plan_lengths(
+    lengths: &[usize],
+    batch_size: usize,
+    data: &DataConfig,
+    seed: u64,
+    epoch: usize,
+) -> Vec<Vec<usize>> {
     let mut random = Random::new(seed, "order of an epoch", epoch as u64);
-    let mut order: Vec<usize> = (0..samples.len()).collect();
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
     if data.shuffle {
         random.shuffle(&mut order);
     }
@@ -41,7 +53,7 @@ pub fn plan_epoch(
     if !data.packing {
         return order.chunks(batch_size).map(<[usize]>::to_vec).collect();
     }
-    let lengths: Vec<usize> = order.iter().map(|i| samples[*i].tokens.len()).collect();
+    let lengths: Vec<usize> = order.iter().map(|i| lengths[*i]).collect();
     let mut bins = best_fit_decreasing(&lengths, data.max_seq_len);
     for bin in &mut bins {
         bin.iter_mut().for_each(|item| *item = order[*item]);

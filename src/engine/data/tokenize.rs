@@ -45,37 +45,107 @@ pub struct Dropped {
     pub first_line: usize,
 }
 
-/// A file, tokenized.
-pub(super) struct Tokenized {
-    pub samples: Vec<Sample>,
+/// What a file became: one `T` a row that can be trained on.
+pub(super) struct Part<T> {
+    pub samples: Vec<T>,
     /// Identifies the content of each row, dropped ones included.
     pub contents: Vec<u64>,
     pub report: SourceReport,
 }
 
-/// Reads and tokenizes a file.
-pub(super) fn tokenize(source: &Source, settings: &DataConfig, encoder: &Encoder) -> Result<Tokenized> {
-    let mut report = SourceReport { source: source.path().display().to_string(), ..SourceReport::default() };
-    let mut rows = source.rows()?.peekable();
-    (report.format, report.reason) = match rows.peek() {
-        Some(Ok(first)) => choose_format(source, settings.format, first)?,
-        _ => (settings.format, String::new()),
-    };
-    let mut done = Tokenized { samples: Vec::new(), contents: Vec::new(), report };
+/// Takes the rows of a file, in order.
+pub(super) trait Sink {
+    /// A row, encoded whole; the inner error says why nothing in it can be trained.
+    fn row(&mut self, row: &Row, content: u64, encoded: std::result::Result<Encoded, String>);
+
+    /// A row that cannot be read. An error ends the reading.
+    fn wrong(&mut self, error: Error) -> Result<()>;
+}
+
+/// Reads and tokenizes a file; gives the format and why. `progress` is told the bytes of it that are done; false ends
+/// with [`Error::Cancelled`].
+pub(super) fn encode_all(
+    source: &Source,
+    settings: &DataConfig,
+    encoder: &Encoder,
+    progress: &mut dyn FnMut(u64) -> bool,
+    sink: &mut dyn Sink,
+) -> Result<(Format, String)> {
+    let mut rows = source.rows()?;
+    let mut chosen: Option<(Format, String)> = None;
     loop {
-        let chunk = rows.by_ref().take(CHUNK).collect::<Result<Vec<Row>>>()?;
-        if chunk.is_empty() {
-            break;
+        let mut chunk = Vec::with_capacity(CHUNK);
+        while chunk.len() < CHUNK {
+            match rows.next() {
+                None => break,
+                Some(Ok(row)) => {
+                    // The first row shows the format, then it is a row like the others.
+                    if chosen.is_none() {
+                        chosen = Some(choose_format(source, settings.format, &row)?);
+                    }
+                    chunk.push(row);
+                }
+                Some(Err(error @ Error::Row { .. })) => {
+                    sink.wrong(error)?;
+                    if !rows.resume() {
+                        break;
+                    }
+                }
+                Some(Err(error)) => return Err(error),
+            }
         }
-        let outcomes: Vec<Result<Outcome>> =
-            chunk.par_iter().map(|row| one(source, row, settings, done.report.format, encoder)).collect();
+        if !progress(rows.bytes_read()) {
+            return Err(Error::Cancelled("loading"));
+        }
+        let Some((format, _)) = chosen.as_ref().filter(|_| !chunk.is_empty()) else { break };
+        let encode = |row: &Row| one(source, row, settings, *format, encoder);
+        let outcomes: Vec<Result<Outcome>> = chunk.par_iter().map(encode).collect();
         for (row, outcome) in chunk.iter().zip(outcomes) {
-            done.add(row, outcome?);
+            match outcome? {
+                Outcome::Encoded(content, encoded) => sink.row(row, content, encoded),
+                Outcome::Wrong(error) => sink.wrong(error)?,
+            }
         }
     }
-    done.report.dropped.sort_by(|a, b| b.rows.cmp(&a.rows).then(a.first_line.cmp(&b.first_line)));
-    done.check(source)?;
-    Ok(done)
+    Ok(chosen.unwrap_or((settings.format, String::new())))
+}
+
+/// Reads a file into samples, cut at `max_seq_len`. The first row that cannot be read is an error.
+pub(super) fn tokenize(
+    source: &Source,
+    settings: &DataConfig,
+    encoder: &Encoder,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Part<Sample>> {
+    let mut part = Part { samples: Vec::new(), contents: Vec::new(), report: SourceReport::of(source) };
+    let mut sink = Samples { part: &mut part, max_seq_len: settings.max_seq_len };
+    (part.report.format, part.report.reason) = encode_all(source, settings, encoder, progress, &mut sink)?;
+    part.report.finish(part.samples.len())?;
+    Ok(part)
+}
+
+struct Samples<'a> {
+    part: &'a mut Part<Sample>,
+    max_seq_len: usize,
+}
+
+impl Sink for Samples<'_> {
+    fn row(&mut self, row: &Row, content: u64, encoded: std::result::Result<Encoded, String>) {
+        self.part.contents.push(content);
+        let tokens = encoded.as_ref().map_or(0, |e| e.tokens.len());
+        let first = encoded.as_ref().map(Encoded::first_trained).map_err(Clone::clone);
+        if self.part.report.count(row.line, tokens, first, self.max_seq_len)
+            && let Ok(Encoded { mut tokens, mut trained }) = encoded
+        {
+            tokens.truncate(self.max_seq_len);
+            trained.truncate(self.max_seq_len);
+            self.part.samples.push(Sample { tokens, trained, row: row.index });
+        }
+    }
+
+    fn wrong(&mut self, error: Error) -> Result<()> {
+        Err(error)
+    }
 }
 
 /// The format of a file: the one the settings name, or the one its first row shows.
@@ -91,28 +161,17 @@ pub(super) fn row_error(source: &Source, row: &Row, message: String) -> Error {
     Error::Row { path: source.path().to_path_buf(), line: row.line, message }
 }
 
-struct Outcome {
-    content: u64,
-    tokens: usize,
-    encoded: std::result::Result<Encoded, String>,
+enum Outcome {
+    /// What identifies the row's content, and its tokens.
+    Encoded(u64, std::result::Result<Encoded, String>),
+    Wrong(Error),
 }
 
 fn one(source: &Source, row: &Row, settings: &DataConfig, format: Format, encoder: &Encoder) -> Result<Outcome> {
-    let example = format.read(&row.fields).map_err(|message| row_error(source, row, message))?;
-    let mut encoded = encoder.encode(&example, settings.loss_on)?;
-    let tokens = encoded.as_ref().map_or(0, |e| e.tokens.len());
-    if let Ok(e) = &mut encoded {
-        e.tokens.truncate(settings.max_seq_len);
-        e.trained.truncate(settings.max_seq_len);
-        if !e.trained.iter().skip(1).any(|t| *t) {
-            encoded = Err(if tokens > settings.max_seq_len {
-                format!("nothing in its first {} tokens (max_seq_len) is trained", settings.max_seq_len)
-            } else {
-                "nothing in it is trained".to_string()
-            });
-        }
+    match format.read(&row.fields) {
+        Ok(example) => Ok(Outcome::Encoded(content_of(row), encoder.encode(&example, settings.loss_on)?)),
+        Err(message) => Ok(Outcome::Wrong(row_error(source, row, message))),
     }
-    Ok(Outcome { content: content_of(row), tokens, encoded })
 }
 
 /// The first 64 bits of the SHA-256 of the row's columns.
@@ -121,40 +180,57 @@ fn content_of(row: &Row) -> u64 {
     digest.iter().take(8).fold(0, |whole, byte| whole << 8 | u64::from(*byte))
 }
 
-impl Tokenized {
-    fn add(&mut self, row: &Row, outcome: Outcome) {
-        let report = &mut self.report;
-        report.rows += 1;
-        report.longest = report.longest.max(outcome.tokens);
-        self.contents.push(outcome.content);
-        match outcome.encoded {
-            Ok(Encoded { tokens, trained }) => {
-                let cut = outcome.tokens - tokens.len();
-                report.truncated += usize::from(cut > 0);
-                report.tokens_cut += cut as u64;
-                self.samples.push(Sample { tokens, trained, row: row.index });
-            }
-            Err(reason) => match report.dropped.iter_mut().find(|d| d.reason == reason) {
-                Some(dropped) => dropped.rows += 1,
-                None => report.dropped.push(Dropped { reason, rows: 1, first_line: row.line }),
-            },
-        }
+impl SourceReport {
+    pub(super) fn of(source: &Source) -> SourceReport {
+        SourceReport { source: source.path().display().to_string(), ..SourceReport::default() }
     }
 
-    /// Something must be left to train on.
-    fn check(&self, source: &Source) -> Result<()> {
-        if !self.samples.is_empty() {
+    /// Counts a row of `tokens` tokens; `first` is its first trained token behind the very first, or why there is none.
+    /// True if the row is kept, cut at `max_seq_len`.
+    pub(super) fn count(
+        &mut self,
+        line: usize,
+        tokens: usize,
+        first: std::result::Result<Option<usize>, String>,
+        max_seq_len: usize,
+    ) -> bool {
+        self.rows += 1;
+        self.longest = self.longest.max(tokens);
+        let reason = match first {
+            Ok(Some(first)) if first < max_seq_len => {
+                let cut = tokens.saturating_sub(max_seq_len);
+                self.truncated += usize::from(cut > 0);
+                self.tokens_cut += cut as u64;
+                return true;
+            }
+            Ok(_) if tokens > max_seq_len => {
+                format!("nothing in its first {max_seq_len} tokens (max_seq_len) is trained")
+            }
+            Ok(_) => "nothing in it is trained".to_string(),
+            Err(reason) => reason,
+        };
+        match self.dropped.iter_mut().find(|d| d.reason == reason) {
+            Some(dropped) => dropped.rows += 1,
+            None => self.dropped.push(Dropped { reason, rows: 1, first_line: line }),
+        }
+        false
+    }
+
+    /// After the last row, of which `kept` were kept. Something must be left to train on.
+    pub(super) fn finish(&mut self, kept: usize) -> Result<()> {
+        self.dropped.sort_by(|a, b| b.rows.cmp(&a.rows).then(a.first_line.cmp(&b.first_line)));
+        if kept > 0 {
             return Ok(());
         }
-        let message = match self.report.dropped.first() {
+        let message = match self.dropped.first() {
             None => "the data set is empty: it has no rows".to_string(),
             Some(d) => {
-                let rows = self.report.rows;
+                let rows = self.rows;
                 let of = if rows == 1 { "the only row".into() } else { format!("none of the {rows} rows") };
                 let verb = if rows == 1 { "cannot be trained on" } else { "can be trained on" };
                 format!("{of} {verb}: line {}: {}", d.first_line, d.reason)
             }
         };
-        Err(Error::file(message, source.path()))
+        Err(Error::file(message, &self.source))
     }
 }

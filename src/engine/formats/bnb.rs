@@ -32,6 +32,23 @@ pub(crate) fn shape(file: &SafetensorsFile, name: &str) -> Result<Option<Vec<usi
     Ok(Some(shape.into_iter().map(|d| d as usize).collect()))
 }
 
+/// Bytes that a weight takes that is stored in 4 bits, from the header; `None` when it is not.
+pub(crate) fn bytes(file: &SafetensorsFile, name: &str) -> Result<Option<usize>> {
+    let Some(state) = state(file, name)? else { return Ok(None) };
+    let length = |suffix: &str| {
+        let full = format!("{name}{suffix}");
+        let info = file.info(&full);
+        let absent = || Error::tensor(&full, "absent, though the weight is stored in 4 bits", file.path());
+        info.map(|info| info.data_offsets.1 - info.data_offsets.0).ok_or_else(absent)
+    };
+    let mut bytes = length("")? + length(".absmax")? + length(".quant_map")?;
+    if state.has("nested_offset") {
+        // And the offset itself.
+        bytes += length(".nested_quant_map")? + length(".nested_absmax")? + size_of::<f32>();
+    }
+    Ok(Some(bytes))
+}
+
 /// A weight that is stored in 4 bits; `None` when it is not.
 pub(crate) fn matrix(file: &SafetensorsFile, name: &str) -> Result<Option<Nf4Matrix>> {
     let (Some(state), Some(shape)) = (state(file, name)?, shape(file, name)?) else { return Ok(None) };

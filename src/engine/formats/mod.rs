@@ -8,6 +8,7 @@ mod atomic;
 mod bnb;
 pub mod builtin;
 mod check;
+mod describe;
 pub mod gguf;
 mod hf;
 pub mod safetensors;
@@ -15,14 +16,20 @@ mod source;
 mod staged;
 mod stored;
 mod tokenizer;
+mod weights;
 
 pub use atomic::{atomic_write, atomic_write_with};
+pub use describe::{ModelDescription, describe};
 pub use source::{ModelFacts, ModelSource, Quantization, open};
 pub use staged::StagedFolder;
 pub use stored::{Bytes, DenseType, Stored};
 pub use tokenizer::TextTokenizer;
+pub use weights::{MatrixGroup, StoredForm, StoredWeights};
 
-/// Opens what a run file or a command line calls a model: `builtin:NAME`, a folder, or a `.gguf` file.
+use crate::engine::hub::{self, Reference, RepoKind};
+
+/// Opens what a run file or a command line calls a model: `builtin:NAME`, a folder, a `.gguf` file, or a name on the Hub
+/// whose files are on this computer. Never uses the network.
 pub fn open_named(name: &str) -> crate::engine::Result<ModelSource> {
     if name.starts_with("builtin:") {
         // The name stays what the user knows; the folder is where it was unpacked.
@@ -30,5 +37,8 @@ pub fn open_named(name: &str) -> crate::engine::Result<ModelSource> {
         source.name = name.to_string();
         return Ok(source);
     }
-    open(crate::engine::config::expand_home(name))
+    match Reference::of(name, RepoKind::Model) {
+        Reference::Path(path) => open(path),
+        Reference::Hub(id) => open(hub::on_disk(&id)?),
+    }
 }

@@ -10,6 +10,7 @@ use super::hf::{self, Weights, strip_prefix};
 use super::safetensors::dense_type;
 use super::stored::Stored;
 use super::tokenizer::TextTokenizer;
+use super::weights::StoredForm;
 use crate::engine::model::ModelConfig;
 use crate::engine::{Error, Result};
 
@@ -246,6 +247,21 @@ impl ModelSource {
             }
             Backing::Gguf(model) => model.shape(name),
         }
+    }
+
+    /// How a tensor that must be there is stored, from the header.
+    pub(crate) fn stored_form(&self, name: &str) -> Result<StoredForm> {
+        let form = match &self.backing {
+            Backing::Folder(weights, quantization) => match weights.find(name) {
+                None => None,
+                Some((file, full)) => match quantization.map(|_| bnb::bytes(file, &full)).transpose()?.flatten() {
+                    Some(bytes) => Some(StoredForm::Nf4 { bytes }),
+                    None => file.info(&full).and_then(|info| dense_type(info.dtype)).map(StoredForm::Dense),
+                },
+            },
+            Backing::Gguf(model) => model.form(name),
+        };
+        form.ok_or_else(|| Error::tensor(name, "absent", &self.path))
     }
 
     /// The file that a tensor is in, for messages.

@@ -34,6 +34,8 @@ pub enum Finish {
     Context,
     /// It was cancelled.
     Cancelled,
+    /// Whoever took its tokens wanted no more ([`generate_until`]).
+    Ended,
 }
 
 /// An answer.
@@ -81,6 +83,20 @@ pub fn generate_in(
     session: &mut Session,
     requests: &[Request],
     on_token: &mut dyn FnMut(usize, u32),
+    cancel: &AtomicBool,
+) -> Result<Generated> {
+    let mut all = |request: usize, token: u32| {
+        on_token(request, token);
+        true
+    };
+    generate_until(session, requests, &mut all, cancel)
+}
+
+/// [`generate_in`] with an `on_token` that ends the answer of its request by returning false; the others go on.
+pub fn generate_until(
+    session: &mut Session,
+    requests: &[Request],
+    on_token: &mut dyn FnMut(usize, u32) -> bool,
     cancel: &AtomicBool,
 ) -> Result<Generated> {
     let model = session.model();
@@ -167,7 +183,7 @@ impl Answer {
         logits: &[f32],
         request: &Request,
         context: usize,
-        on_token: &mut dyn FnMut(usize, u32),
+        on_token: &mut dyn FnMut(usize, u32) -> bool,
         index: usize,
     ) -> Result<Option<u32>> {
         let token = self.sampler.sample(logits, &self.history)?;
@@ -176,7 +192,10 @@ impl Answer {
             return Ok(None);
         }
         self.history.push(token);
-        on_token(index, token);
+        if !on_token(index, token) {
+            self.finish = Finish::Ended;
+            return Ok(None);
+        }
         if self.history.len() - self.prompt >= request.max_new_tokens {
             return Ok(None);
         }

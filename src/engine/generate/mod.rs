@@ -11,9 +11,15 @@
 //! ```
 
 mod decode;
+mod divergence;
+mod footprint;
 mod sampler;
+mod stop_text;
 mod text;
 
-pub use decode::{Completion, Finish, Generated, Request, generate, generate_in};
+pub use decode::{Completion, Finish, Generated, Request, generate, generate_in, generate_until};
+pub use divergence::{Divergence, TokenDivergence, divergence};
+pub use footprint::Footprint;
 pub use sampler::{Sampler, Sampling};
+pub use stop_text::StopText;
 pub use text::TextStream;

@@ -27,7 +27,7 @@ pub enum Item {
 }
 
 /// Bytes by item.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Plan {
     /// Every item once.
     pub items: Vec<(Item, u64)>,
@@ -36,18 +36,22 @@ pub struct Plan {
 impl Plan {
     /// The plan of training `adapter` on `model` in the buffers of `layout`.
     pub fn of_step(model: &Model, adapter: &Adapter, layout: &Layout) -> Plan {
-        let parameters = 4 * adapter.params.len() as u64;
+        Self::new(&model.config, model.bytes() as u64, adapter.params.len() as u64, layout)
+    }
 
+    /// The plan from the numbers that it depends on: bytes of the weights, and how many numbers are trained.
+    pub(super) fn new(model: &ModelConfig, weights: u64, trainable: u64, layout: &Layout) -> Plan {
+        let parameters = 4 * trainable;
         Plan {
             items: vec![
-                (Item::Weights, model.bytes() as u64),
+                (Item::Weights, weights),
                 (Item::Adapter, parameters),
                 (Item::Gradients, parameters),
                 (Item::Optimizer, 2 * parameters),
                 (Item::Activations, layout.activation_bytes() as u64),
                 (Item::Scratch, layout.scratch_bytes() as u64),
-                (Item::Logits, cross_entropy::scratch_bytes(model.config.vocab) as u64),
-                (Item::Rope, rope_bytes(&model.config, layout.size.longest)),
+                (Item::Logits, cross_entropy::scratch_bytes(model.vocab) as u64),
+                (Item::Rope, rope_bytes(model, layout.size.longest)),
             ],
         }
     }

@@ -1,5 +1,7 @@
 //! The whole decoder: embedding, layers, final norm, head and loss; and the backward down to the lowest adapter.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::engine::data::Batch;
 use crate::engine::model::layer::DecoderLayer;
 use crate::engine::model::{ModelConfig, Pass, Workspace};
@@ -192,6 +194,25 @@ impl Model {
         logits
     }
 
+    /// The last layer's output for the rows in `positions`, `[positions, hidden]`: what [`Model::head_logits`] takes.
+    /// `None` when `cancel` was set meanwhile.
+    pub fn last_hidden(
+        &self,
+        batch: &Batch,
+        adapter: Option<&Adapter>,
+        positions: &[usize],
+        ws: &mut Workspace,
+        cancel: &AtomicBool,
+    ) -> Result<Option<Vec<f32>>> {
+        self.check(batch, ws)?;
+        if !self.forward_while(batch, adapter, None, ws, &|| !cancel.load(Ordering::Relaxed)) {
+            return Ok(None);
+        }
+        let h = self.config.hidden;
+        let last = &ws.stream[self.layers.len() % ws.stream.len()];
+        Ok(Some(positions.iter().flat_map(|&p| last[p * h..][..h].iter().copied()).collect()))
+    }
+
     /// Embedding and layers; returns the index in `ws.stream` of the last layer's output.
     fn forward(
         &self,
@@ -200,6 +221,19 @@ impl Model {
         dropout: Option<DropoutKey>,
         ws: &mut Workspace,
     ) -> usize {
+        self.forward_while(batch, adapter, dropout, ws, &|| true);
+        self.layers.len() % ws.stream.len()
+    }
+
+    /// [`Model::forward`] that asks before each layer whether to go on; false when it did not.
+    fn forward_while(
+        &self,
+        batch: &Batch,
+        adapter: Option<&Adapter>,
+        dropout: Option<DropoutKey>,
+        ws: &mut Workspace,
+        go_on: &dyn Fn() -> bool,
+    ) -> bool {
         ws.lay_out(batch);
         let t = batch.tokens.len();
         self.embed(&batch.tokens, &mut ws.stream[0][..t * self.config.hidden]);
@@ -214,13 +248,16 @@ impl Model {
         };
         let buffers = ws.stream.len();
         for layer in &self.layers {
+            if !go_on() {
+                return false;
+            }
             let (from, to) = (layer.index % buffers, (layer.index + 1) % buffers);
             let slot = ws.slot(layer.index);
             let [x, y] = ws.stream.get_disjoint_mut([from, to]).expect("two buffers of the stream");
             let saved = &mut ws.saved[slot];
             layer.forward(&self.config, x, Some(y), saved, &mut ws.scratch, &mut ws.lora, &pass);
         }
-        self.layers.len() % buffers
+        true
     }
 
     /// Copies the supervised rows of the last output together and norms them; returns their number.

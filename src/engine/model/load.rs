@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::engine::config::Quantization;
-use crate::engine::formats::{DenseType, ModelSource, Stored};
+use crate::engine::config::{ModelSection, Quantization};
+use crate::engine::formats::{DenseType, ModelSource, Stored, StoredForm, StoredWeights};
 use crate::engine::model::layer::DecoderLayer;
 use crate::engine::model::linear::Linear;
 use crate::engine::model::{LinearKind, Model, ModelConfig};
@@ -22,15 +22,47 @@ pub struct LoadOptions {
     pub compute: Compute,
 }
 
+impl LoadOptions {
+    /// What a run file's `[model]` says.
+    pub fn of_run(model: &ModelSection) -> LoadOptions {
+        LoadOptions { quantization: model.quantization, double_quant: model.double_quant, compute: model.compute }
+    }
+
+    /// Bytes that [`Model::load`] will make of weights stored like this: [`Model::bytes`], from headers alone.
+    pub fn loaded_bytes(&self, stored: &StoredWeights) -> u64 {
+        let matrices =
+            stored.matrices.iter().map(|g| (self.matrix_bytes(g.linear, g.elements, g.form) * g.count) as u64);
+        4 * stored.vectors + matrices.sum::<u64>()
+    }
+
+    /// One matrix; the same cases as [`Loader::matrix`].
+    fn matrix_bytes(&self, linear: bool, elements: usize, form: StoredForm) -> usize {
+        let nf4 = self.quantization == Quantization::Nf4 && linear;
+        let keep = self.quantization == Quantization::Keep;
+        match form {
+            StoredForm::Nf4 { bytes } if keep || nf4 => bytes,
+            // Kept in words of eight bytes.
+            StoredForm::Blocks { bytes } if keep => bytes.div_ceil(8) * 8,
+            _ if nf4 => Nf4Matrix::quantized_bytes(elements, self.double_quant),
+            StoredForm::Dense(DenseType::Bf16) => 2 * elements,
+            _ if self.compute == Compute::Bf16 => 2 * elements,
+            _ => 4 * elements,
+        }
+    }
+}
+
 impl Model {
-    /// Reads every weight of `source`. `progress(done, total)` counts tensors; it returns false to cancel.
+    /// Reads every weight of `source`. `progress(done, total)` counts bytes of the file, before each
+    /// tensor and at the end; it returns false to cancel ([`Error::Cancelled`]).
     pub fn load(
         source: &ModelSource,
         options: &LoadOptions,
-        progress: &mut dyn FnMut(usize, usize) -> bool,
+        progress: &mut dyn FnMut(u64, u64) -> bool,
     ) -> Result<Model> {
         let config = source.config.clone();
-        let mut loader = Loader { source, config: &config, options, progress, done: 0 };
+        let total =
+            config.tensors().iter().map(|(name, shape)| stored_bytes(source, name, shape.iter().product())).sum();
+        let mut loader = Loader { source, config: &config, options, progress, done: 0, total };
         let h = config.hidden;
         let embedding = loader.matrix("model.embed_tokens.weight", config.vocab, h, Role::Embedding)?;
         let head = match config.tied {
@@ -39,6 +71,7 @@ impl Model {
         };
         let layers = (0..config.layers.len()).map(|i| loader.layer(i)).collect::<Result<Vec<_>>>()?;
         let final_norm = loader.norm("model.norm.weight", h)?;
+        loader.report()?;
         Ok(Model { compute: options.compute, embedding, layers, final_norm, head, config })
     }
 }
@@ -53,8 +86,15 @@ struct Loader<'a> {
     source: &'a ModelSource,
     config: &'a ModelConfig,
     options: &'a LoadOptions,
-    progress: &'a mut dyn FnMut(usize, usize) -> bool,
-    done: usize,
+    progress: &'a mut dyn FnMut(u64, u64) -> bool,
+    /// Bytes of the tensors that were read, and of all.
+    done: u64,
+    total: u64,
+}
+
+/// Bytes of a tensor in its file.
+fn stored_bytes(source: &ModelSource, name: &str, elements: usize) -> u64 {
+    source.stored_form(name).map_or(0, |form| form.bytes(elements))
 }
 
 impl Loader<'_> {
@@ -160,16 +200,18 @@ impl Loader<'_> {
     }
 
     fn tensor(&mut self, name: &str) -> Result<Stored> {
-        let total = 2 + self.config.layers.len() * (self.config.linears().len() + 2);
-        if !(self.progress)(self.done.min(total), total) {
-            return Err(Error::Other("loading was cancelled".into()));
-        }
-        self.done += 1;
-        self.source.tensor(name)?.ok_or_else(|| {
+        self.report()?;
+        let stored = self.source.tensor(name)?.ok_or_else(|| {
             let message =
                 "is not in the file: the download is incomplete or the configuration belongs to another model";
             Error::tensor(name, message, &self.source.path)
-        })
+        })?;
+        self.done += stored_bytes(self.source, name, stored.elements());
+        Ok(stored)
+    }
+
+    fn report(&mut self) -> Result<()> {
+        if (self.progress)(self.done.min(self.total), self.total) { Ok(()) } else { Err(Error::Cancelled("loading")) }
     }
 
     /// A packed matrix as it came, if all of its scales are numbers.

@@ -3,7 +3,7 @@
 use crate::engine::data::Batch;
 use crate::engine::model::{LinearKind, Model, ModelConfig};
 use crate::engine::ops::{attention::Segment, rope::RopeTable};
-use crate::engine::peft::lora::Adapter;
+use crate::engine::peft::lora::{Adapter, AdapterShape};
 
 /// Declares the buffers of a part of the workspace once, over `T`: as lengths (`T = usize`), from which the memory plan is
 /// made, and as the buffers themselves (`T = Vec<f32>`), which are allocated from those lengths.
@@ -178,40 +178,41 @@ impl Layout {
         let kept = match keep {
             Checkpointing::None => layers,
             Checkpointing::PerLayer => 0,
-            Checkpointing::KeepLast(n) => (*n).min(layers),
+            Checkpointing::KeepLast(n) => *n,
         };
-        Self::new(m, Some(adapter), size, Some(kept))
+        Self::for_shape(m, &AdapterShape::of(adapter), size, kept)
+    }
+
+    /// [`Layout::for_training`] before there is an adapter: its shape is enough.
+    pub fn for_shape(m: &ModelConfig, adapter: &AdapterShape, size: WorkspaceSize, kept_layers: usize) -> Layout {
+        Self::new(m, Some(adapter), size, Some(kept_layers.min(m.layers.len())))
     }
 
     /// Lengths for forward passes alone, with or without an adapter.
     pub fn for_inference(m: &ModelConfig, adapter: Option<&Adapter>, size: WorkspaceSize) -> Layout {
-        Self::new(m, adapter, size, None)
+        Self::new(m, adapter.map(AdapterShape::of).as_ref(), size, None)
     }
 
     /// `kept` layers keep their forward; `None` is inference.
-    fn new(m: &ModelConfig, adapter: Option<&Adapter>, size: WorkspaceSize, kept: Option<usize>) -> Layout {
+    fn new(m: &ModelConfig, adapter: Option<&AdapterShape>, size: WorkspaceSize, kept: Option<usize>) -> Layout {
         let (t, s, layers) = (size.tokens, size.supervised, m.layers.len());
         let recomputed = layers - kept.unwrap_or(0);
         let post = if m.post_norms { t * m.hidden } else { 0 };
         let rotated = if m.qk_norm { t * m.qkv_width() } else { 0 };
         let backward = |n: usize| if kept.is_some() { n } else { 0 };
 
-        let modules = adapter.map_or(&[][..], |a| &a.modules);
-        let rank_of = |kind| modules.iter().filter(|x| x.kind == kind).map(|x| x.rank).max().unwrap_or(0);
+        let adapter = adapter.cloned().unwrap_or_default();
         let mut lora_h = 0;
-        let mut lora_h_at = Vec::new();
-        for kind in LinearKind::ALL {
-            lora_h_at.push((lora_h, rank_of(kind)));
-            lora_h += t * rank_of(kind);
+        let mut lora_h_at = Vec::with_capacity(LinearKind::ALL.len());
+        for rank in adapter.ranks {
+            lora_h_at.push((lora_h, rank));
+            lora_h += t * rank;
         }
-        let dropout = adapter.is_some_and(|a| a.config.dropout > 0.0);
-        let dropped = if dropout { t * modules.iter().map(|x| x.in_features).max().unwrap_or(0) } else { 0 };
-        let widest_b = modules.iter().map(|x| x.rank * x.out_features).max().unwrap_or(0);
-        let widest_rank = modules.iter().map(|x| x.rank).max().unwrap_or(0);
+        let dropped = if adapter.dropout { t * adapter.widest_input } else { 0 };
         Layout {
             stream: if kept.is_some() { layers + 1 } else { 2 },
             recomputed,
-            saved_count: layers - recomputed + usize::from(recomputed > 0),
+            saved_count: saved_count(layers, recomputed),
             saved: Saved {
                 qkv: t * m.qkv_width(),
                 attention: t * m.q_width(),
@@ -236,8 +237,8 @@ impl Layout {
             lora: LoraScratch {
                 dropped: backward(dropped),
                 d_dropped: backward(dropped),
-                dh: backward(t * widest_rank),
-                db_t: backward(widest_b),
+                dh: backward(t * adapter.widest_rank()),
+                db_t: backward(adapter.widest_b),
             },
             head: Head { input: s * m.hidden, normed: s * m.hidden, d_normed: backward(s * m.hidden), nll: s },
             gradient: backward(t * m.hidden),
@@ -245,6 +246,19 @@ impl Layout {
             lora_h_at,
             size,
         }
+    }
+
+    /// The same buffers with another number of layers that keep their forward.
+    pub fn keep_layers(&mut self, kept: usize) {
+        // In training the stream has a buffer for each layer's input and one for the last output.
+        let layers = self.stream - 1;
+        self.recomputed = layers - kept.min(layers);
+        self.saved_count = saved_count(layers, self.recomputed);
+    }
+
+    /// Layers that keep their forward.
+    pub fn kept_layers(&self) -> usize {
+        self.saved_count - usize::from(self.recomputed > 0)
     }
 
     /// Bytes of everything that is kept from the forward to the backward.
@@ -256,6 +270,11 @@ impl Layout {
     pub fn scratch_bytes(&self) -> usize {
         self.scratch.bytes() + self.lora.bytes() + self.head.bytes() + 4 * self.gradient
     }
+}
+
+/// One for each layer that keeps its forward, and one that the others share.
+fn saved_count(layers: usize, recomputed: usize) -> usize {
+    layers - recomputed + usize::from(recomputed > 0)
 }
 
 /// All buffers of a pass.

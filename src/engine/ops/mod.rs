@@ -11,6 +11,7 @@ pub mod cross_entropy;
 pub mod dropout;
 pub mod elementwise;
 pub mod gemm;
+pub(crate) mod gram;
 pub mod linear;
 pub mod mat;
 mod math;

@@ -3,4 +3,4 @@
 pub mod folder;
 pub mod lora;
 
-pub use lora::{Adapter, LoraConfig, LoraModule};
+pub use lora::{Adapter, AdapterShape, LoraConfig, LoraModule};

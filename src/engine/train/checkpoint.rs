@@ -120,9 +120,8 @@ pub fn save(
     staged.commit(&FILES)
 }
 
-/// Reads a checkpoint of a run on `model`, after checking that its files are those that were written.
-pub fn load(dir: &Path, model: &ModelConfig) -> Result<Checkpoint> {
-    verify(dir)?;
+/// The counters of a checkpoint alone, without a look at its other files.
+pub(super) fn read_state(dir: &Path) -> Result<TrainerState> {
     let path = dir.join(STATE_FILE);
     let text = fs::read_to_string(&path).map_err(Error::io("read the trainer's state", &path))?;
     let StateFile { version, state } =
@@ -131,6 +130,13 @@ pub fn load(dir: &Path, model: &ModelConfig) -> Result<Checkpoint> {
         let message = format!("written by another version of the program (state {version}, expected {VERSION})");
         return Err(Error::file(message, &path));
     }
+    Ok(state)
+}
+
+/// Reads a checkpoint of a run on `model`, after checking that its files are those that were written.
+pub fn load(dir: &Path, model: &ModelConfig) -> Result<Checkpoint> {
+    verify(dir)?;
+    let state = read_state(dir)?;
     let adapter = folder::read(dir, model)?;
     let file = SafetensorsFile::open(dir.join(OPTIMIZER_FILE))?;
     let [m, v] = MOMENTS.map(|prefix| moments(&file, prefix, &adapter, model));

@@ -4,10 +4,29 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// What is read before a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadPhase {
+    /// The rows.
+    Data,
+    /// The frozen weights.
+    Model,
+}
+
 /// One thing that happened. As JSON: `{"event":"step","step":1,…}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// Data or model are being read, before [`Event::Started`]. At most about twenty a second, and not recorded.
+    Loading {
+        /// What is being read.
+        phase: LoadPhase,
+        /// Bytes of the files that are done.
+        done: u64,
+        /// Bytes of the files in all.
+        total: u64,
+    },
     /// Everything is loaded and checked; the first step follows.
     Started {
         /// The run folder.
@@ -18,6 +37,9 @@ pub enum Event {
         total_parameters: u64,
         /// Bytes that a step is planned to take.
         plan_bytes: u64,
+        /// Optimizer steps of the whole run; 0 in files of versions that did not say.
+        #[serde(default)]
+        total_steps: usize,
     },
     /// Something that a person should know: rows that were cut, what is being loaded, what changed since a checkpoint.
     Note {
@@ -51,6 +73,17 @@ pub enum Event {
         step: usize,
         /// Mean loss of the validation rows' supervised tokens, in nats.
         loss: f64,
+    },
+    /// How far the adapter has moved each linear: ‖s·B·A‖, for a map of layers × modules.
+    AdapterNorms {
+        /// After this many steps.
+        step: usize,
+        /// Names of the columns: `q_proj`.
+        modules: Vec<String>,
+        /// Number of rows.
+        layers: usize,
+        /// `[layers, modules]`, row by row; `null` where a layer's module has no adapter.
+        norms: Vec<Option<f32>>,
     },
     /// A prompt was answered by the base and by the adapted model.
     Sample {
@@ -96,10 +129,11 @@ impl Event {
         match self {
             Event::Step { step, .. }
             | Event::Eval { step, .. }
+            | Event::AdapterNorms { step, .. }
             | Event::Sample { step, .. }
             | Event::Checkpoint { step, .. } => Some(*step),
             Event::Finished { steps, .. } => Some(*steps),
-            Event::Started { .. } | Event::Note { .. } | Event::Failed { .. } => None,
+            Event::Loading { .. } | Event::Started { .. } | Event::Note { .. } | Event::Failed { .. } => None,
         }
     }
 }
@@ -127,6 +161,11 @@ mod tests {
             r#"{"event":"step","step":3,"epoch":0.5,"loss":2.25,"learning_rate":0.0002,"grad_norm":1.5,"tokens":512,"supervised_tokens":100,"tokens_per_second":250.0,"memory_bytes":1}"#
         );
         assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), step);
+        let loading = Event::Loading { phase: LoadPhase::Model, done: 3, total: 9 };
+        assert_eq!(
+            serde_json::to_string(&loading).unwrap(),
+            r#"{"event":"loading","phase":"model","done":3,"total":9}"#
+        );
         let checkpoint = Event::Checkpoint { step: 10, path: "checkpoints/step-10".into() };
         assert_eq!(
             serde_json::to_string(&checkpoint).unwrap(),

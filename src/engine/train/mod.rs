@@ -18,21 +18,23 @@ use std::path::{Path, PathBuf};
 pub use checkpoint::TrainerState;
 pub use control::{Control, Stop};
 pub use evaluate::{RowLoss, evaluate, mean_loss};
-pub use events::Event;
+pub use events::{Event, LoadPhase};
 pub use optimizer::Optimizer;
 pub use run_dir::RunDir;
 pub use schedule::LrSchedule;
 
-use crate::engine::Result;
 use crate::engine::config::RunConfig;
+use crate::engine::data::Source;
+use crate::engine::{Error, Result};
 use setup::Setup;
 use trainer::Trainer;
 
 /// Trains as `config` says and writes a run folder; or continues the run in the folder `resume` from its newest
 /// complete checkpoint, with the settings that lie there.
 ///
-/// Every event is on the disk before `on_event` sees it. The last one is [`Event::Finished`] or, with the error that is
-/// also returned, [`Event::Failed`]; a run that was stopped with [`Stop::Discard`] just ends.
+/// Every event but [`Event::Loading`] is on the disk before `on_event` sees it. The last one is [`Event::Finished`] or, with
+/// the error that is also returned, [`Event::Failed`]; a run that was stopped with [`Stop::Discard`], or before anything
+/// was trained, just ends.
 pub fn run(
     config: &RunConfig,
     resume: Option<&Path>,
@@ -43,6 +45,9 @@ pub fn run(
         None => start(config, control, on_event),
         Some(dir) => continue_run(dir, control, on_event),
     };
+    if let Err(Error::Cancelled(_)) = result {
+        return Ok(());
+    }
     if let Err(error) = &result {
         on_event(Event::Failed { error: error.to_string() });
     }
@@ -51,7 +56,7 @@ pub fn run(
 
 fn start(config: &RunConfig, control: &Control, on_event: &mut dyn FnMut(Event)) -> Result<()> {
     config.validate()?;
-    let setup = Setup::new(config, control, jiff::ZonedDateTime::now())?;
+    let setup = Setup::new(config, control, jiff::ZonedDateTime::now(), on_event)?;
     // Only now: a run that cannot begin leaves no folder behind.
     let run_dir = RunDir::create(config, &inputs(config, &setup)?)?;
     Trainer::new(config, control, on_event, setup, run_dir, None, TrainerState::default())?.train()
@@ -59,7 +64,7 @@ fn start(config: &RunConfig, control: &Control, on_event: &mut dyn FnMut(Event))
 
 fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) -> Result<()> {
     let (mut run_dir, config) = RunDir::resume(dir)?;
-    let mut setup = Setup::new(&config, control, setup::begun(&config))?;
+    let mut setup = Setup::new(&config, control, setup::begun(&config), on_event)?;
     let mut state = TrainerState::default();
     let mut moments = None;
     if let Some(latest) = checkpoint::latest(run_dir.path(), &setup.model.config)? {
@@ -79,10 +84,13 @@ fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) 
 /// The files that decide the run, for its record.
 fn inputs(config: &RunConfig, setup: &Setup) -> Result<Vec<PathBuf>> {
     let mut inputs = vec![setup.model_path.clone()];
-    for file in [&config.data.train, &config.data.validation, &config.method.init_from] {
+    for file in [&config.data.train, &config.data.validation] {
         if !file.is_empty() && !file.starts_with("builtin:") {
-            inputs.push(crate::engine::config::expand_home(file));
+            inputs.push(Source::find(file)?.path().to_path_buf());
         }
+    }
+    if !config.method.init_from.is_empty() {
+        inputs.push(crate::engine::config::expand_home(&config.method.init_from));
     }
     Ok(inputs)
 }

@@ -1,17 +1,20 @@
 //! From a run file to everything that training needs: model, tokenizer, data, adapter, buffers.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use super::Control;
-use super::trainer::largest_batch;
+use super::{Control, Event, LoadPhase, Stop};
+use crate::engine::Result;
 use crate::engine::config::{self, RunConfig};
 use crate::engine::data::{self, Dataset};
 use crate::engine::device;
-use crate::engine::formats::{self, ModelSource, TextTokenizer};
-use crate::engine::memory::Plan;
-use crate::engine::model::{Checkpointing, Layout, LoadOptions, Model, WorkspaceSize};
-use crate::engine::peft::{self, Adapter, LoraConfig};
-use crate::engine::{Error, Result};
+use crate::engine::formats::{self, ModelSource, StoredWeights, TextTokenizer};
+use crate::engine::memory::{BatchShape, Inputs, Plan, Price};
+use crate::engine::model::{LoadOptions, Model};
+use crate::engine::peft::{self, Adapter, AdapterShape, LoraConfig};
+
+/// Time between two [`Event::Loading`].
+const LOADING_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a run reads before its first step.
 pub(super) struct Setup {
@@ -23,23 +26,32 @@ pub(super) struct Setup {
     pub data: Dataset,
     pub model: Model,
     pub adapter: Adapter,
+    stored: StoredWeights,
+    /// Memory that was free before the model was loaded.
+    available_bytes: u64,
 }
 
 impl Setup {
     /// Opens and loads everything; the cheap things that can be wrong come before the slow ones. `begun` is when the run
     /// first started: chat templates may print the date, and a resumed run must see the same tokens.
-    pub fn new(config: &RunConfig, control: &Control, begun: jiff::ZonedDateTime) -> Result<Setup> {
+    pub fn new(
+        config: &RunConfig,
+        control: &Control,
+        begun: jiff::ZonedDateTime,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<Setup> {
         let source = formats::open_named(&config.model.source)?;
         let tokenizer = source.tokenizer()?;
         let adapter = initial_adapter(config, &source)?;
-        let data = data::load_at(&config.data, &tokenizer, config.train.seed, begun)?;
-        let options = LoadOptions {
-            quantization: config.model.quantization,
-            double_quant: config.model.double_quant,
-            compute: config.model.compute,
-        };
-        let model = Model::load(&source, &options, &mut |_, _| control.stopping() == super::Stop::No)?;
-        Ok(Setup { model_path: source.path.clone(), model_name: source.name.clone(), tokenizer, data, model, adapter })
+        let mut reading = loading(LoadPhase::Data, control, on_event);
+        let data = data::load_at(&config.data, &tokenizer, config.train.seed, begun, &mut reading)?;
+        drop(reading);
+        let stored = StoredWeights::of(&source)?;
+        let available_bytes = device::cpu().available_bytes;
+        let options = LoadOptions::of_run(&config.model);
+        let model = Model::load(&source, &options, &mut loading(LoadPhase::Model, control, on_event))?;
+        let (model_path, model_name) = (source.path.clone(), source.name.clone());
+        Ok(Setup { model_path, model_name, tokenizer, data, model, adapter, stored, available_bytes })
     }
 
     /// The micro-batches of an epoch, as indices of training samples. The same for the same seed on every machine.
@@ -47,41 +59,35 @@ impl Setup {
         data::plan_epoch(&self.data.train, config.train.batch_size, &config.data, config.train.seed, epoch)
     }
 
-    /// The buffers for the largest batch of the run, with as much of the forward kept as `checkpointing` says.
-    pub fn layout(&self, config: &RunConfig) -> Result<Layout> {
-        let size = self.batch_size(config);
-        let m = &self.model.config;
-        let layout = |keep| Layout::for_training(m, &self.adapter, size.clone(), &keep);
-        Ok(match config.train.checkpointing {
-            config::Checkpointing::None => layout(Checkpointing::None),
-            config::Checkpointing::PerLayer => layout(Checkpointing::PerLayer),
-            config::Checkpointing::Auto => {
-                // The fastest that fits: every layer that can keep its forward saves computing it twice.
-                let free = device::cpu().available_bytes as f64 * 0.8;
-                let weights = self.model.bytes() as f64;
-                let fits = |n: &usize| {
-                    let plan = Plan::of_step(&self.model, &self.adapter, &layout(Checkpointing::KeepLast(*n)));
-                    plan.total() as f64 - weights <= free
-                };
-                let keep = (0..=m.layers.len()).rev().find(fits).unwrap_or(0);
-                layout(Checkpointing::KeepLast(keep))
-            }
-        })
+    /// The memory and the buffers of the run: what was shown before it began, now from what was loaded.
+    pub fn price(&self, config: &RunConfig) -> Result<Price> {
+        let rows = BatchShape::of(&self.data, &config.data);
+        let inputs = Inputs {
+            model: &self.model.config,
+            stored: &self.stored,
+            adapter: Some(&AdapterShape::of(&self.adapter)),
+            rows: Some(&rows),
+            available_bytes: self.available_bytes,
+        };
+        Plan::price(&inputs, config)
     }
+}
 
-    /// The largest batch that training or validation will see.
-    fn batch_size(&self, config: &RunConfig) -> WorkspaceSize {
-        let (train, validation) = (&self.data.train, &self.data.validation);
-        let (mut tokens, mut supervised) = largest_batch(train, config.train.batch_size);
-        if config.data.packing {
-            // A bin holds at most max_seq_len tokens, and never more than there are.
-            let all: usize = train.iter().map(|s| s.tokens.len()).sum();
-            tokens = (config.train.batch_size * config.data.max_seq_len).min(all);
-            supervised = tokens;
+/// A progress callback that sends events, seldom enough for a window, and asks whether the run is still wanted.
+fn loading<'a>(
+    phase: LoadPhase,
+    control: &'a Control,
+    on_event: &'a mut dyn FnMut(Event),
+) -> impl FnMut(u64, u64) -> bool + 'a {
+    let mut last: Option<(Instant, u64)> = None;
+    move |done, total| {
+        let due =
+            last.is_none_or(|(then, before)| then.elapsed() >= LOADING_INTERVAL || (done == total && before < total));
+        if due {
+            on_event(Event::Loading { phase, done, total });
+            last = Some((Instant::now(), done));
         }
-        let longest = train.iter().chain(validation).map(|s| s.tokens.len()).max().unwrap_or(0);
-        let (one, one_supervised) = largest_batch(validation, 1);
-        WorkspaceSize { tokens: tokens.max(one), longest, supervised: supervised.max(one_supervised) }
+        control.stopping() == Stop::No
     }
 }
 
@@ -101,19 +107,7 @@ fn initial_adapter(config: &RunConfig, source: &ModelSource) -> Result<Adapter> 
         adapter.config.dropout = method.dropout as f32;
         return Ok(adapter);
     }
-    let targets = method.target_modules.resolve(source.config.linears())?;
-    if targets.is_empty() {
-        return Err(Error::Config(
-            "method.target_modules is empty: name at least one module, or \"all-linear\"".into(),
-        ));
-    }
-    let lora = LoraConfig {
-        rank: method.rank,
-        alpha: method.alpha as f32,
-        dropout: method.dropout as f32,
-        rslora: method.use_rslora,
-        targets,
-    };
+    let lora = LoraConfig::of_run(method, &source.config)?;
     Adapter::new(&source.config, lora, config.train.seed)
 }
 

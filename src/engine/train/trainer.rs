@@ -8,7 +8,7 @@ use super::samples::Samples;
 use super::setup::Setup;
 use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop};
 use crate::engine::config::RunConfig;
-use crate::engine::data::{Batch, Report, Sample, Side};
+use crate::engine::data::{Batch, Report, Side};
 use crate::engine::memory::{Plan, process};
 use crate::engine::model::Workspace;
 use crate::engine::ops::adamw::{self, AdamW};
@@ -27,12 +27,15 @@ pub(super) struct Trainer<'a> {
     grads: Vec<f32>,
     workspace: Workspace,
     plan: Plan,
+    total_parameters: u64,
     state: TrainerState,
     schedule: LrSchedule,
     samples: Samples,
     card: ModelCard,
     /// Losses of the newest steps, for the last event.
     recent: Vec<f64>,
+    /// The step whose norms were sent.
+    norms_at: Option<usize>,
 }
 
 /// What one optimizer step found.
@@ -61,9 +64,8 @@ impl<'a> Trainer<'a> {
         if let Some((m, v)) = moments {
             optimizer = Optimizer { m, v, steps: state.step as u64, ..optimizer };
         }
-        let layout = setup.layout(config)?;
-        let plan = Plan::of_step(&setup.model, &setup.adapter, &layout);
-        let workspace = Workspace::new(&setup.model.config, layout);
+        let price = setup.price(config)?;
+        let workspace = Workspace::new(&setup.model.config, price.layout);
         let train = &config.train;
         let per_epoch = setup.micro_batches(config, 0).len().div_ceil(train.grad_accumulation);
         state.total_steps = train.total_steps(per_epoch);
@@ -80,9 +82,11 @@ impl<'a> Trainer<'a> {
             run_dir,
             optimizer,
             workspace,
-            plan,
+            plan: price.plan,
+            total_parameters: price.total_parameters,
             state,
             recent: Vec::new(),
+            norms_at: None,
         })
     }
 
@@ -103,8 +107,9 @@ impl<'a> Trainer<'a> {
         self.emit(Event::Started {
             run_dir: self.run_dir.path().to_path_buf(),
             trainable_parameters: self.setup.adapter.params.len() as u64,
-            total_parameters: self.setup.model.parameters() + self.setup.adapter.params.len() as u64,
+            total_parameters: self.total_parameters,
             plan_bytes: self.plan.total(),
+            total_steps: self.state.total_steps,
         })?;
         for message in data_notes(&self.setup.data.report) {
             self.emit(Event::Note { message })?;
@@ -198,6 +203,9 @@ impl<'a> Trainer<'a> {
             tokens_per_second: result.tokens as f64 / result.seconds,
             memory_bytes: process::resident_bytes(),
         })?;
+        if step == 1 || step % norms_interval(self.state.total_steps) == 0 {
+            self.norms()?;
+        }
         let due = |every: usize| every > 0 && step % every == 0 && step < self.state.total_steps;
         let (eval, sample) = (due(self.config.eval.every), due(self.config.sample.every));
         let save = due(self.config.output.save_every);
@@ -211,6 +219,18 @@ impl<'a> Trainer<'a> {
             self.checkpoint()?;
         }
         Ok(())
+    }
+
+    /// How far each linear has moved, once a step.
+    fn norms(&mut self) -> Result<()> {
+        let step = self.state.step;
+        if self.norms_at == Some(step) {
+            return Ok(());
+        }
+        self.norms_at = Some(step);
+        let found = self.setup.adapter.norms(self.setup.model.config.layers.len());
+        let modules = found.kinds.iter().map(|kind| kind.name().to_string()).collect();
+        self.emit(Event::AdapterNorms { step, modules, layers: found.layers, norms: found.norms })
     }
 
     /// A loss or gradient that is no number ends the run before it spoils the adapter.
@@ -271,6 +291,7 @@ impl<'a> Trainer<'a> {
 
     /// Last validation, samples and checkpoint; then the adapter's own folder.
     fn finish(&mut self) -> Result<()> {
+        self.norms()?;
         self.evaluate()?;
         self.sample()?;
         self.checkpoint()?;
@@ -293,6 +314,11 @@ impl<'a> Trainer<'a> {
         (self.on_event)(event);
         Ok(())
     }
+}
+
+/// Steps between two [`Event::AdapterNorms`]: about 200 a run, enough for a film of it.
+fn norms_interval(total_steps: usize) -> usize {
+    (total_steps / 200).max(1)
 }
 
 /// What a person should know of the rows before the run.
@@ -324,13 +350,4 @@ fn model_card(config: &RunConfig, setup: &Setup) -> ModelCard {
         ],
         ..ModelCard::of(setup.model_name.clone())
     }
-}
-
-/// Tokens and supervised tokens of the largest batch that `count` of these samples can make.
-pub(super) fn largest_batch(samples: &[Sample], count: usize) -> (usize, usize) {
-    let top = |mut lengths: Vec<usize>| {
-        lengths.sort_unstable_by(|a, b| b.cmp(a));
-        lengths.iter().take(count).sum()
-    };
-    (top(samples.iter().map(|s| s.tokens.len()).collect()), top(samples.iter().map(Sample::supervised).collect()))
 }

@@ -73,7 +73,7 @@ impl TurnShape {
     }
 
     /// Whether a turn's text contains what ends it, white space aside.
-    pub(super) fn ends_turn(&self, text: &str) -> bool {
+    pub(in crate::engine::data) fn ends_turn(&self, text: &str) -> bool {
         let text = text.trim_end();
         let terminator = self.terminator.trim();
         (!terminator.is_empty() && text.ends_with(terminator))

@@ -7,7 +7,9 @@ mod source;
 
 pub use reader::Rows;
 pub(super) use reader::describe;
-pub use source::Source;
+pub use source::{ENDINGS, RowReader, Source};
+
+use std::ops::Range;
 
 use serde_json::{Map, Value};
 
@@ -18,6 +20,8 @@ pub struct Row {
     pub index: usize,
     /// Line in the file, from 1 (for a JSON array: the line where the row begins).
     pub line: usize,
+    /// Where it lies in the source, in bytes, with white space around it.
+    pub bytes: Range<u64>,
     /// The columns, in the file's order.
     pub fields: Map<String, Value>,
 }

@@ -54,14 +54,27 @@ impl Rows {
         Ok(Rows { bytes, layout, index: 0, finished: false })
     }
 
+    /// Bytes of the source that were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes.done
+    }
+
+    /// Goes on behind a row that is not what it should be. Only where rows are lines: after a mistake in an array nobody
+    /// knows where its next row begins. False if that is so.
+    pub(in crate::engine::data) fn resume(&mut self) -> bool {
+        self.finished &= self.layout == Layout::Array;
+        !self.finished
+    }
+
     fn next_row(&mut self) -> Result<Option<Row>> {
+        let before = self.bytes.done;
         let found = match self.layout {
             Layout::Lines => self.next_line()?,
             Layout::Array => self.next_element()?,
             Layout::Text => self.next_document()?,
         };
         Ok(found.map(|(line, fields)| {
-            let row = Row { index: self.index, line, fields };
+            let row = Row { index: self.index, line, bytes: before..self.bytes.done, fields };
             self.index += 1;
             row
         }))
@@ -192,11 +205,18 @@ pub(super) struct BufferedBytes {
     path: PathBuf,
     /// Line of the next byte, from 1.
     line: usize,
+    /// Bytes that were read.
+    done: u64,
 }
 
 impl BufferedBytes {
     pub(super) fn new(reader: Box<dyn BufRead + Send>, path: &Path) -> BufferedBytes {
-        BufferedBytes { reader, path: path.to_path_buf(), line: 1 }
+        BufferedBytes { reader, path: path.to_path_buf(), line: 1, done: 0 }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.reader.consume(bytes);
+        self.done += bytes as u64;
     }
 
     fn row_error(&self, line: usize, message: impl Into<String>) -> Error {
@@ -222,7 +242,7 @@ impl BufferedBytes {
     fn next(&mut self) -> Result<Option<u8>> {
         let byte = self.peek()?;
         if let Some(byte) = byte {
-            self.reader.consume(1);
+            self.consume(1);
             self.line += usize::from(byte == b'\n');
         }
         Ok(byte)
@@ -240,7 +260,7 @@ impl BufferedBytes {
         let head = self.fill()?;
         let message = match head {
             [0xEF, 0xBB, 0xBF, ..] => {
-                self.reader.consume(3);
+                self.consume(3);
                 return Ok(());
             }
             [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "the file is UTF-16 text: save it as UTF-8",
@@ -267,7 +287,7 @@ impl BufferedBytes {
             let end = available.iter().position(|b| *b == b'\n');
             let taken = end.unwrap_or(available.len());
             into.extend_from_slice(&available[..taken]);
-            self.reader.consume(end.map_or(taken, |at| at + 1));
+            self.consume(end.map_or(taken, |at| at + 1));
             self.check_size(start, into.len())?;
             if end.is_some() {
                 self.line += 1;
@@ -308,7 +328,7 @@ impl BufferedBytes {
             let taken = ended.unwrap_or(available.len());
             let newlines = available[..taken].iter().filter(|b| **b == b'\n').count();
             into.extend_from_slice(&available[..taken]);
-            self.reader.consume(taken);
+            self.consume(taken);
             self.line += newlines;
             self.check_size(start, into.len())?;
             if ended.is_some() {

@@ -1,13 +1,20 @@
 //! Where rows come from: a file, or data that ships with the program.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
+use super::Row;
 use super::reader::{BufferedBytes, Rows};
 use crate::engine::config::expand_home;
 use crate::engine::formats::builtin;
+use crate::engine::hub::{Hub, HubId, Problem, Reference, RepoKind};
 use crate::engine::{Error, Result};
+
+/// Endings of the files that rows are read from.
+pub const ENDINGS: &[&str] = &["jsonl", "json", "txt"];
 
 /// A data set that was found, before its first row is read.
 #[derive(Clone, Debug)]
@@ -17,7 +24,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// Finds `builtin:NAME` or a file.
+    /// Finds `builtin:NAME`, a file, or a data set of the Hub that is on this computer already.
     pub fn find(spec: &str) -> Result<Source> {
         if spec.starts_with("builtin:") {
             let bytes = builtin::dataset(spec)?;
@@ -28,7 +35,10 @@ impl Source {
                 "no data set is given: name a .jsonl, .json or .txt file, or builtin:pirate".into(),
             ));
         }
-        let path = expand_home(spec);
+        let path = match Reference::of(spec, RepoKind::Dataset) {
+            Reference::Hub(id) => of_hub(&id, &Hub::from_environment())?,
+            Reference::Path(_) => expand_home(spec),
+        };
         match std::fs::metadata(&path) {
             Ok(found) if found.is_dir() => Err(folder_error(&path)),
             Ok(_) => Ok(Source { path, builtin: None }),
@@ -44,6 +54,29 @@ impl Source {
         &self.path
     }
 
+    /// Size in bytes; 0 when the system does not say.
+    pub fn bytes(&self) -> u64 {
+        match self.builtin {
+            Some(bytes) => bytes.len() as u64,
+            None => std::fs::metadata(&self.path).map_or(0, |found| found.len()),
+        }
+    }
+
+    /// Reads rows again, in any order, by the places that the first reading gave them.
+    pub fn reader(&self) -> Result<RowReader> {
+        let bytes: Box<dyn ReadSeek> = match self.builtin {
+            Some(bytes) => Box::new(Cursor::new(bytes)),
+            None => {
+                Box::new(BufReader::new(File::open(&self.path).map_err(Error::io("read the data file", &self.path))?))
+            }
+        };
+        Ok(RowReader { bytes, plain_text: self.is_plain_text(), path: self.path.clone() })
+    }
+
+    fn is_plain_text(&self) -> bool {
+        self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("txt"))
+    }
+
     /// Starts reading from the first row.
     pub fn rows(&self) -> Result<Rows> {
         let reader: Box<dyn BufRead + Send> = match self.builtin {
@@ -53,8 +86,74 @@ impl Source {
                 Box::new(BufReader::with_capacity(1 << 16, file))
             }
         };
-        let plain_text = self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("txt"));
-        Rows::new(BufferedBytes::new(reader, &self.path), plain_text)
+        Rows::new(BufferedBytes::new(reader, &self.path), self.is_plain_text())
+    }
+}
+
+trait ReadSeek: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> ReadSeek for T {}
+
+/// Reads single rows of a source.
+pub struct RowReader {
+    bytes: Box<dyn ReadSeek>,
+    plain_text: bool,
+    path: PathBuf,
+}
+
+impl RowReader {
+    /// The row at a place that [`Row::bytes`] gave, with its index and line.
+    pub fn read(&mut self, place: &std::ops::Range<u64>, index: usize, line: usize) -> Result<Row> {
+        let changed = || {
+            let message = "the file has changed since it was read: read it again".to_string();
+            Error::Row { path: self.path.clone(), line, message }
+        };
+        let failed = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => changed(),
+            _ => Error::io("read the data file", &self.path)(e),
+        };
+        let length = usize::try_from(place.end.saturating_sub(place.start)).map_err(|_| changed())?;
+        self.bytes.seek(SeekFrom::Start(place.start)).map_err(failed)?;
+        let mut buffer = vec![0; length];
+        self.bytes.read_exact(&mut buffer).map_err(failed)?;
+        let text = std::str::from_utf8(&buffer).map_err(|_| changed())?;
+        let fields = if self.plain_text {
+            // Blank lines in front of it belong to its place.
+            let document = text.lines().rev().find(|line| !line.trim().is_empty()).ok_or_else(changed)?;
+            Map::from_iter([("text".to_string(), Value::from(document.trim_end()))])
+        } else {
+            // An element of an array begins behind the comma of the one before it.
+            serde_json::from_str(text.trim().trim_start_matches(',')).map_err(|_| changed())?
+        };
+        Ok(Row { index, line, bytes: place.clone(), fields })
+    }
+}
+
+/// The one file of rows of a data set that was downloaded.
+fn of_hub(id: &HubId, hub: &Hub) -> Result<PathBuf> {
+    let files = hub.dataset_on_disk(id)?;
+    let ending = |path: &Path| path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let readable: Vec<&PathBuf> = files.iter().filter(|f| ENDINGS.contains(&ending(f).as_str())).collect();
+    match (&readable[..], &files[..]) {
+        ([only], _) => Ok((*only).clone()),
+        ([], [first, ..]) => Err(Error::Hub {
+            problem: Problem::Unusable,
+            message: format!(
+                "{id} holds its rows as .{}, which are not read: convert them to .jsonl first, and choose that file",
+                ending(first)
+            ),
+        }),
+        ([], []) => Err(Error::Hub { problem: Problem::Unusable, message: format!("{id} has no data files") }),
+        (several, _) => {
+            let folder = hub.on_disk(id)?;
+            let name = |file: &Path| file.strip_prefix(&folder).unwrap_or(file).to_string_lossy().replace('\\', "/");
+            let files: Vec<(String, u64)> =
+                several.iter().map(|f| (name(f), std::fs::metadata(f).map_or(0, |m| m.len()))).collect();
+            Err(Error::Hub {
+                message: format!("{id} has {} data files: choose one, as in {id}:{}", files.len(), files[0].0),
+                problem: Problem::Choice { files },
+            })
+        }
     }
 }
 
@@ -65,7 +164,7 @@ fn folder_error(path: &Path) -> Error {
         .flatten()
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| [".jsonl", ".json", ".txt"].iter().any(|end| name.to_ascii_lowercase().ends_with(end)))
+        .filter(|name| ENDINGS.iter().any(|end| name.to_ascii_lowercase().ends_with(&format!(".{end}"))))
         .collect();
     inside.sort();
     inside.truncate(5);
@@ -75,4 +174,36 @@ fn folder_error(path: &Path) -> Error {
         format!("this is a folder: name one of the data files in it ({})", inside.join(", "))
     };
     Error::file(message, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "0123456789012345678901234567890123456789";
+
+    #[test]
+    fn a_data_set_of_the_hub_is_one_file_a_choice_or_a_clear_no() {
+        let cache = tempfile::tempdir().unwrap();
+        let hub = Hub::with_cache(cache.path());
+        let id = HubId::parse("owner/name", RepoKind::Dataset).unwrap();
+        let absent = of_hub(&id, &hub).unwrap_err();
+        assert_eq!(crate::engine::hub::problem(&absent), Some(&Problem::NotOnDisk));
+        let repo = cache.path().join("datasets--owner--name");
+        let snapshot = repo.join("snapshots").join(COMMIT);
+        std::fs::create_dir_all(snapshot.join("data")).unwrap();
+        std::fs::create_dir_all(repo.join("refs")).unwrap();
+        std::fs::write(repo.join("refs/main"), COMMIT).unwrap();
+        std::fs::write(snapshot.join("data/rows.parquet"), "PAR1").unwrap();
+        let unread = of_hub(&id, &hub).unwrap_err().to_string();
+        assert!(unread.starts_with("owner/name holds its rows as .parquet, which are not read"), "{unread}");
+        std::fs::write(snapshot.join("data/train.jsonl"), "{}").unwrap();
+        assert_eq!(of_hub(&id, &hub).unwrap(), snapshot.join("data/train.jsonl"));
+        std::fs::write(snapshot.join("more.txt"), "rows").unwrap();
+        let several = of_hub(&id, &hub).unwrap_err();
+        let files = vec![("data/train.jsonl".to_string(), 2), ("more.txt".to_string(), 4)];
+        assert_eq!(crate::engine::hub::problem(&several), Some(&Problem::Choice { files }));
+        let named = HubId { file: Some("more.txt".into()), ..id };
+        assert_eq!(of_hub(&named, &hub).unwrap(), snapshot.join("more.txt"));
+    }
 }

@@ -12,6 +12,7 @@ pub use reader::{GgufFile, GgufTensor, GgufValue, ValueType};
 pub use types::GgmlType;
 
 use super::stored::{Bytes, DenseType, Stored};
+use super::weights::StoredForm;
 use crate::engine::model::ModelConfig;
 use crate::engine::quant::GgufBlocks;
 use crate::engine::{Error, Result};
@@ -54,6 +55,15 @@ impl GgufModel {
             return Err(unsupported(&self.file, &own_name, tensor.kind));
         }
         Ok(Some(tensor.shape.clone()))
+    }
+
+    /// How a tensor is stored, from the header; `None` for one that is absent or of a type that cannot be read.
+    pub(crate) fn form(&self, name: &str) -> Option<StoredForm> {
+        let tensor = self.file.tensor(&self.find(name)?)?;
+        match tensor.kind.dense() {
+            Some(dtype) => Some(StoredForm::Dense(dtype)),
+            None => Some(StoredForm::Blocks { bytes: tensor.kind.bytes(tensor.shape.iter().product())? }),
+        }
     }
 
     /// A tensor as the Hugging Face model has it.

@@ -1,5 +1,6 @@
 //! The settings of a LoRA adapter.
 
+use crate::engine::config::MethodConfig;
 use crate::engine::model::{LinearKind, ModelConfig};
 use crate::engine::{Error, Result};
 
@@ -19,6 +20,23 @@ pub struct LoraConfig {
 }
 
 impl LoraConfig {
+    /// What a run file's `[method]` says for a fresh adapter of `model`.
+    pub fn of_run(method: &MethodConfig, model: &ModelConfig) -> Result<LoraConfig> {
+        let targets = method.target_modules.resolve(model.linears())?;
+        if targets.is_empty() {
+            return Err(Error::Config(
+                "method.target_modules is empty: name at least one module, or \"all-linear\"".into(),
+            ));
+        }
+        Ok(LoraConfig {
+            rank: method.rank,
+            alpha: method.alpha as f32,
+            dropout: method.dropout as f32,
+            rslora: method.use_rslora,
+            targets,
+        })
+    }
+
     /// The factor on B·A.
     pub fn scale(&self) -> f32 {
         scale(f64::from(self.alpha), self.rank, self.rslora)

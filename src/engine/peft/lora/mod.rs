@@ -3,9 +3,13 @@
 mod config;
 mod init;
 mod layer;
+mod norms;
+mod shape;
 mod state;
 
 pub use config::LoraConfig;
 pub(crate) use config::scale;
 pub use layer::LoraPass;
+pub use norms::AdapterNorms;
+pub use shape::AdapterShape;
 pub use state::{Adapter, LoraModule};

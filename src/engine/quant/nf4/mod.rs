@@ -196,6 +196,16 @@ impl Nf4Matrix {
         Self { out_features, in_features, codes, levels: NF4_LEVELS, block: BLOCK, absmax }
     }
 
+    /// [`bytes`](Self::bytes) of what [`quantize`](Self::quantize) makes of so many values.
+    pub fn quantized_bytes(values: usize, double_quant: bool) -> usize {
+        let blocks = values.div_ceil(BLOCK);
+        let absmax = match double_quant && blocks > 0 {
+            true => blocks + (256 + blocks.div_ceil(NESTED_BLOCK) + 1) * 4,
+            false => blocks * 4,
+        };
+        values.div_ceil(2) + absmax + 16 * 4
+    }
+
     /// A matrix from the tensors of a bitsandbytes checkpoint; the error says which of them does not fit.
     pub fn from_parts(parts: Nf4Parts) -> std::result::Result<Self, String> {
         let Nf4Parts { out_features, in_features, codes, quant_map, blocksize, absmax } = parts;

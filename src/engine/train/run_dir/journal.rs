@@ -1,8 +1,8 @@
 //! Files of one event a line.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::path::Path;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 
 use crate::engine::formats::atomic_write;
 use crate::engine::train::Event;
@@ -16,9 +16,44 @@ pub(super) fn append_line(file: &mut File, event: &Event, path: &Path) -> Result
 }
 
 /// The events of the file's complete lines; a missing file has none. What a later version wrote is skipped.
-pub(super) fn read(path: &Path) -> Result<Vec<Event>> {
-    let text = text(path)?;
-    Ok(complete(&text).filter_map(|line| serde_json::from_str(line).ok()).collect())
+pub(super) fn read(path: &Path) -> Result<Events> {
+    let reader = match File::open(path) {
+        Ok(file) => Some(BufReader::with_capacity(1 << 16, file)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(Error::io("read the metrics", path)(e)),
+    };
+    Ok(Events { reader, line: Vec::new(), path: path.to_path_buf() })
+}
+
+/// Iterator over the events of a file, read as it goes. After an error it ends.
+#[derive(Debug)]
+pub struct Events {
+    reader: Option<BufReader<File>>,
+    line: Vec<u8>,
+    path: PathBuf,
+}
+
+impl Iterator for Events {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Result<Event>> {
+        loop {
+            self.line.clear();
+            match self.reader.as_mut()?.read_until(b'\n', &mut self.line) {
+                // A line without its end was cut off.
+                Ok(_) if self.line.pop() != Some(b'\n') => self.reader = None,
+                Ok(_) => {
+                    if let Ok(event) = serde_json::from_slice(&self.line) {
+                        return Some(Ok(event));
+                    }
+                }
+                Err(e) => {
+                    self.reader = None;
+                    return Some(Err(Error::io("read the metrics", &self.path)(e)));
+                }
+            }
+        }
+    }
 }
 
 /// Keeps the events up to `step`; those that say how the run ended go too, since it has not.

@@ -5,12 +5,15 @@
 //! metrics.jsonl       one event a line, in the order in which they happened
 //! samples.jsonl       the sample events
 //! log.txt             what was said, with the time
+//! name.txt, notes.md  what people wrote about it
 //! checkpoints/step-N  adapter, optimizer state, trainer state
 //! adapter/            the result
 //! lock                held by the process that trains here
 //! ```
 
 mod journal;
+mod list;
+mod notes;
 mod record;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -22,6 +25,9 @@ use crate::engine::formats::atomic_write;
 use crate::engine::train::Event;
 use crate::engine::{Error, Result};
 
+pub use journal::Events;
+pub use list::{RunSummary, Status, list, summary};
+pub use notes::{notes, rename, write_notes};
 pub(crate) use record::sha256;
 pub use record::{changed_inputs, input_files};
 
@@ -52,7 +58,7 @@ impl RunDir {
     /// data and the initial adapter, for the record.
     pub fn create(config: &RunConfig, inputs: &[PathBuf]) -> Result<RunDir> {
         let path = if config.output.dir.is_empty() {
-            fresh_folder(&data_home()?.join("runs"), &run_name(config))?
+            fresh_folder(&data_home()?.join("runs"), &folder_name(config))?
         } else {
             let path = crate::engine::config::expand_home(&config.output.dir);
             fs::create_dir_all(&path).map_err(Error::io("make the run folder", &path))?;
@@ -137,6 +143,10 @@ impl RunDir {
 
     /// Appends an event to the folder's files, where it survives the end of the process. Notes go into the log.
     pub fn record(&mut self, event: &Event) -> Result<()> {
+        if let Event::Loading { .. } = event {
+            // Gone with the moment; of no use later.
+            return Ok(());
+        }
         if let Event::Note { message } = event {
             return self.log(message);
         }
@@ -214,9 +224,32 @@ pub fn checkpoints(run: &Path) -> Result<Vec<CheckpointEntry>> {
     Ok(found)
 }
 
-/// The events of a run folder, as far as they are complete lines.
-pub fn events(run: &Path) -> Result<Vec<Event>> {
+/// The events of a run folder one by one, as far as they are complete lines: a long run's record need not fit the memory.
+pub fn events(run: &Path) -> Result<Events> {
     journal::read(&run.join("metrics.jsonl"))
+}
+
+/// The samples of a run folder, as [`events`] gives the others.
+pub fn samples(run: &Path) -> Result<Events> {
+    journal::read(&run.join("samples.jsonl"))
+}
+
+/// The newest `most` lines of a run's log, oldest first, without their times. A folder without a log has none.
+pub fn log_messages(run: &Path, most: usize) -> Result<Vec<String>> {
+    let path = run.join("log.txt");
+    let text = match fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("read the log", &path)(e)),
+    };
+    // `2026-01-31 23:59:58+01:00 message`
+    let messages: Vec<String> = text.lines().filter_map(|l| l.splitn(3, ' ').nth(2)).map(String::from).collect();
+    Ok(messages[messages.len().saturating_sub(most)..].to_vec())
+}
+
+/// `<time>-<name>`: what the folder of a run that begins now is called.
+pub fn folder_name(config: &RunConfig) -> String {
+    format!("{}-{}", jiff::ZonedDateTime::now().strftime("%Y%m%d-%H%M%S"), run_name(config))
 }
 
 /// The program's own data folder: `LORA_STUDIO_HOME`, or `lora-studio` where the system keeps such things.
@@ -242,13 +275,12 @@ fn run_name(config: &RunConfig) -> String {
     parts.iter().filter(|p| !p.is_empty()).cloned().collect::<Vec<_>>().join("-")
 }
 
-/// A new folder `<time>-<name>`, with a number behind it when two runs begin in the same second.
+/// A new folder `name`, with a number behind it when two runs begin in the same second.
 fn fresh_folder(parent: &Path, name: &str) -> Result<PathBuf> {
     fs::create_dir_all(parent).map_err(Error::io("make the folder for runs", parent))?;
-    let time = jiff::ZonedDateTime::now().strftime("%Y%m%d-%H%M%S").to_string();
     for n in 1..10_000 {
         let suffix = if n == 1 { String::new() } else { format!("-{n}") };
-        let path = parent.join(format!("{time}-{name}{suffix}"));
+        let path = parent.join(format!("{name}{suffix}"));
         match fs::create_dir(&path) {
             Ok(()) => return Ok(path),
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -262,7 +294,16 @@ fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
     let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
     let file = open.map_err(Error::io("write in the run folder", &path))?;
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    // Whoever lists the runs holds a shared lock for an instant.
+    for _ in 0..5 {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::file("another process trains in this folder", folder)),
         // Some network file systems have no locks: a run there is still worth more than none.

@@ -20,6 +20,10 @@ fn config(dir: &Path) -> RunConfig {
     config
 }
 
+fn recorded(run: &Path) -> Vec<Event> {
+    events(run).unwrap().collect::<Result<_>>().unwrap()
+}
+
 #[test]
 fn a_new_folder_holds_the_complete_settings_and_the_inputs_hashes() {
     let temp = tempfile::tempdir().unwrap();
@@ -98,8 +102,13 @@ fn folders_of_the_same_second_get_a_number() {
 fn rewind_keeps_what_led_to_the_checkpoint() {
     let temp = tempfile::tempdir().unwrap();
     let mut run = RunDir::create(&config(temp.path()), &[]).unwrap();
-    let started =
-        Event::Started { run_dir: temp.path().into(), trainable_parameters: 1, total_parameters: 2, plan_bytes: 3 };
+    let started = Event::Started {
+        run_dir: temp.path().into(),
+        trainable_parameters: 1,
+        total_parameters: 2,
+        plan_bytes: 3,
+        total_steps: 9,
+    };
     let sample = |step| Event::Sample { step, prompt: "p".into(), base: "b".into(), adapted: "a".into() };
     run.record(&started).unwrap();
     for s in 1..=5 {
@@ -111,14 +120,14 @@ fn rewind_keeps_what_led_to_the_checkpoint() {
     // The process died in the middle of a line.
     let metrics = temp.path().join("metrics.jsonl");
     append(&metrics).unwrap().write_all(b"{\"event\":\"step\",\"st").unwrap();
-    assert_eq!(events(temp.path()).unwrap().len(), 7);
+    assert_eq!(recorded(temp.path()).len(), 7);
 
     let (mut run, _) = RunDir::resume(temp.path()).unwrap();
     run.rewind(3).unwrap();
     run.record(&step(4)).unwrap();
     let expected: Vec<Event> = std::iter::once(started).chain((1..=4).map(step)).collect();
-    assert_eq!(events(temp.path()).unwrap(), expected);
-    let samples = journal::read(&temp.path().join("samples.jsonl")).unwrap();
+    assert_eq!(recorded(temp.path()), expected);
+    let samples = journal::read(&temp.path().join("samples.jsonl")).unwrap().collect::<Result<Vec<_>>>().unwrap();
     assert_eq!(samples, [sample(1), sample(2), sample(3)]);
 }
 
@@ -155,5 +164,116 @@ fn the_log_is_one_line_a_message() {
     let text = fs::read_to_string(temp.path().join("log.txt")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() == 2 && lines[0].ends_with(" two lines") && lines[1].ends_with(" a note"), "{text}");
-    assert_eq!(events(temp.path()).unwrap(), []);
+    assert_eq!(recorded(temp.path()), []);
+}
+
+#[test]
+fn the_list_says_how_each_run_stands() {
+    let temp = tempfile::tempdir().unwrap();
+    let started = Event::Started {
+        run_dir: temp.path().into(),
+        trainable_parameters: 77,
+        total_parameters: 99,
+        plan_bytes: 3,
+        total_steps: 9,
+    };
+    let finished =
+        |steps| Event::Finished { steps, loss: 0.1, adapter_dir: "a".into(), seconds: 12.5, peak_memory_bytes: 1 };
+    let make = |name: &str, last: Option<Event>| {
+        let mut run = RunDir::create(&config(&temp.path().join(name)), &[]).unwrap();
+        run.record(&started).unwrap();
+        for s in 1..=3 {
+            run.record(&step(s)).unwrap();
+            run.record(&Event::Eval { step: s, loss: [3.0, 1.0, 2.0][s - 1] }).unwrap();
+        }
+        last.iter().for_each(|e| run.record(e).unwrap());
+        run
+    };
+    drop(make("1-finished", Some(finished(3))));
+    drop(make("2-failed", Some(Event::Failed { error: "the disk is full".into() })));
+    drop(make("3-interrupted", None));
+    let running = make("4-running", None);
+    fs::create_dir(temp.path().join("5-broken")).unwrap();
+    fs::create_dir(temp.path().join(".hidden")).unwrap();
+    fs::write(temp.path().join("a file"), "").unwrap();
+    // Stopped before its last step, as the checkpoint's counters say.
+    drop(make("6-stopped", Some(finished(3))));
+    let checkpoint = temp.path().join("6-stopped/checkpoints/step-3");
+    fs::create_dir(&checkpoint).unwrap();
+    let state = r#"{"version":1,"step":3,"total_steps":8,"epoch":0,"micro_cursor":0,"tokens_seen":0,"supervised_seen":0,
+        "seconds":9.0,"seed":0,"last_loss":0.5,"best_loss":0.25,"best_step":2}"#;
+    fs::write(checkpoint.join("trainer_state.json"), state).unwrap();
+    fs::create_dir(temp.path().join("6-stopped/adapter")).unwrap();
+
+    let runs = list(temp.path()).unwrap();
+    let status: Vec<_> = runs.iter().map(|r| (r.name.as_str(), r.status.clone())).collect();
+    let reason = format!("this is not a run folder: it has no run.toml: {}", temp.path().join("5-broken").display());
+    assert_eq!(
+        status,
+        [
+            ("6-stopped", Status::Stopped),
+            ("5-broken", Status::Broken(reason)),
+            ("4-running", Status::Running),
+            ("3-interrupted", Status::Interrupted),
+            ("2-failed", Status::Failed("the disk is full".into())),
+            ("1-finished", Status::Finished),
+        ]
+    );
+    drop(running);
+    assert_eq!(summary(&temp.path().join("4-running")).status, Status::Interrupted);
+    let last = &runs[5];
+    assert_eq!((last.steps, last.last_loss, last.best_validation_loss), (3, Some(1.0 / 3.0), Some(1.0)));
+    assert_eq!((last.trainable_parameters, last.seconds, last.has_adapter), (Some(77), 12.5, false));
+    assert_eq!((last.model.as_str(), last.dataset.as_str()), ("builtin:tiny-chat", "builtin:pirate"));
+    // Three steps of one token at one token a second.
+    assert_eq!(runs[3].seconds, 3.0);
+    let stopped = &runs[0];
+    assert_eq!((stopped.total_steps, stopped.best_validation_loss, stopped.has_adapter), (Some(8), Some(0.25), true));
+    assert_eq!(list(&temp.path().join("nowhere")).unwrap().len(), 0);
+}
+
+#[test]
+fn a_large_record_is_read_at_its_ends_only() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut run = RunDir::create(&config(temp.path()), &[]).unwrap();
+    let started = Event::Started {
+        run_dir: temp.path().into(),
+        trainable_parameters: 77,
+        total_parameters: 99,
+        plan_bytes: 3,
+        total_steps: 9,
+    };
+    run.record(&started).unwrap();
+    drop(run);
+    // What is between the ends is no text at all, and larger than what is read.
+    let metrics = temp.path().join("metrics.jsonl");
+    let mut file = append(&metrics).unwrap();
+    file.write_all(&vec![0xFF; 12 << 20]).unwrap();
+    file.write_all(b"\n").unwrap();
+    for s in 900..1000 {
+        journal::append_line(&mut file, &step(s), &metrics).unwrap();
+    }
+    file.write_all(b"{\"event\":\"step\",\"st").unwrap();
+    let found = summary(temp.path());
+    assert_eq!((found.steps, found.trainable_parameters), (999, Some(77)));
+    assert_eq!(found.status, Status::Interrupted);
+    assert_eq!(recorded(temp.path()).len(), 101);
+}
+
+#[test]
+fn names_and_notes_are_kept_beside_the_run() {
+    let temp = tempfile::tempdir().unwrap();
+    drop(RunDir::create(&config(temp.path()), &[]).unwrap());
+    assert_eq!(notes(temp.path()).unwrap(), "");
+    write_notes(temp.path(), "# Pirate\n\nbetter with rank 8\n").unwrap();
+    assert_eq!(notes(temp.path()).unwrap(), "# Pirate\n\nbetter with rank 8\n");
+    write_notes(temp.path(), "").unwrap();
+    assert!(!temp.path().join("notes.md").exists());
+    let folder_name = temp.path().file_name().unwrap().to_string_lossy().into_owned();
+    rename(temp.path(), "  My\npirate ").unwrap();
+    assert_eq!(summary(temp.path()).name, "My pirate");
+    rename(temp.path(), "").unwrap();
+    assert_eq!(summary(temp.path()).name, folder_name);
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert!(write_notes(elsewhere.path(), "x").unwrap_err().to_string().starts_with("this is not a run folder"));
 }

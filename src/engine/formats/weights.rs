@@ -1,0 +1,92 @@
+//! How a model's weights are stored, from headers alone: what a plan of the memory needs before anything is loaded.
+
+use super::source::ModelSource;
+use super::stored::DenseType;
+use crate::engine::Result;
+use crate::engine::model::ModelConfig;
+
+/// How one weight is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredForm {
+    /// Plain numbers.
+    Dense(DenseType),
+    /// bitsandbytes' 4 bits; bytes of the values, their scales and their levels.
+    Nf4 {
+        /// Bytes.
+        bytes: usize,
+    },
+    /// Quantized blocks of a GGUF file.
+    Blocks {
+        /// Bytes.
+        bytes: usize,
+    },
+}
+
+impl StoredForm {
+    /// Bytes of a weight of so many elements in the file.
+    pub fn bytes(self, elements: usize) -> u64 {
+        match self {
+            StoredForm::Dense(dtype) => (elements * dtype.size()) as u64,
+            StoredForm::Nf4 { bytes } | StoredForm::Blocks { bytes } => bytes as u64,
+        }
+    }
+}
+
+/// Matrices of one size that are stored alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatrixGroup {
+    /// Linears of the decoder's layers, which `quantization = "nf4"` quantizes; else the embedding and the head.
+    pub linear: bool,
+    /// Elements of each.
+    pub elements: usize,
+    /// How each is stored.
+    pub form: StoredForm,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// All weights of a model, grouped: a handful of entries whatever the number of layers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredWeights {
+    /// The matrices.
+    pub matrices: Vec<MatrixGroup>,
+    /// Elements of all norms and biases.
+    pub vectors: u64,
+}
+
+impl StoredWeights {
+    /// The weights of an open model.
+    pub fn of(source: &ModelSource) -> Result<StoredWeights> {
+        Self::collect(&source.config, |name| source.stored_form(name))
+    }
+
+    /// What the configuration alone says of a model whose weights are all stored in `dtype`: for one that is not on this
+    /// computer yet.
+    pub fn dense(config: &ModelConfig, dtype: DenseType) -> StoredWeights {
+        Self::collect(config, |_| Ok(StoredForm::Dense(dtype))).unwrap_or_default()
+    }
+
+    fn collect(config: &ModelConfig, mut form: impl FnMut(&str) -> Result<StoredForm>) -> Result<StoredWeights> {
+        let mut weights = StoredWeights::default();
+        for (name, shape) in config.tensors() {
+            let elements = shape.iter().product();
+            if shape.len() < 2 {
+                weights.vectors += elements as u64;
+                continue;
+            }
+            let linear = name.starts_with(&config.layer_prefix);
+            let form = form(&name)?;
+            let alike = |g: &&mut MatrixGroup| (g.linear, g.elements, g.form) == (linear, elements, form);
+            match weights.matrices.iter_mut().find(alike) {
+                Some(group) => group.count += 1,
+                None => weights.matrices.push(MatrixGroup { linear, elements, form, count: 1 }),
+            }
+        }
+        Ok(weights)
+    }
+
+    /// Number of weights; a tied head counts once.
+    pub fn parameters(&self) -> u64 {
+        self.vectors + self.matrices.iter().map(|g| (g.elements * g.count) as u64).sum::<u64>()
+    }
+}

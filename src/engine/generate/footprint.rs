@@ -1,0 +1,74 @@
+//! What a conversation takes of the memory, before the model is loaded.
+
+use crate::engine::formats::StoredWeights;
+use crate::engine::model::{Layout, LoadOptions, ModelConfig, WorkspaceSize};
+
+/// Bytes of a conversation, by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// The model as it will lie in memory.
+    pub weights: u64,
+    /// A and B of every adapted linear.
+    pub adapter: u64,
+    /// Keys and values of the conversation so far.
+    pub cache: u64,
+    /// Buffers of the layer being computed, and logits.
+    pub buffers: u64,
+}
+
+impl Footprint {
+    /// `sequences` conversations of `tokens` tokens each, beside an adapter of `parameters` numbers.
+    pub fn of(
+        model: &ModelConfig,
+        stored: &StoredWeights,
+        options: &LoadOptions,
+        parameters: u64,
+        sequences: usize,
+        tokens: usize,
+    ) -> Footprint {
+        let tokens = tokens.min(model.max_positions);
+        // The buffers of one pass over a whole conversation are the largest: they compare the two models.
+        let size = WorkspaceSize { tokens, longest: tokens, supervised: 0 };
+        let layout = Layout::for_inference(model, None, size);
+        let cache = sequences * tokens * model.layers.len() * 2 * model.kv_width() * size_of::<f32>();
+        let logits = (2 * sequences + 1) * model.vocab * size_of::<f32>();
+        Footprint {
+            weights: options.loaded_bytes(stored),
+            adapter: parameters * size_of::<f32>() as u64,
+            cache: cache as u64,
+            buffers: (layout.activation_bytes() + layout.scratch_bytes() + logits) as u64,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.adapter + self.cache + self.buffers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::engine::config::Quantization;
+    use crate::engine::formats;
+    use crate::engine::model::{Model, Session};
+    use crate::engine::ops::Compute;
+
+    #[test]
+    fn it_is_what_the_model_and_a_session_hold() {
+        let source = formats::open_named("builtin:tiny-chat").unwrap();
+        let stored = StoredWeights::of(&source).unwrap();
+        let options = LoadOptions { quantization: Quantization::Nf4, double_quant: true, compute: Compute::Bf16 };
+        let model = Model::load(&source, &options, &mut |_, _| true).unwrap();
+        // A multiple of the cache's block, so that there is no room for growth in it.
+        let price = Footprint::of(&source.config, &stored, &options, 1000, 2, 256);
+        assert_eq!((price.weights, price.adapter), (model.bytes() as u64, 4000));
+        let mut session = Session::new(&model, None, &[false, false]).unwrap();
+        let tokens = vec![7; 256];
+        session.forward(&[(0, &tokens), (1, &tokens)], &AtomicBool::new(false)).unwrap();
+        assert_eq!(price.cache, session.cache_bytes() as u64);
+        assert!(price.buffers > 0 && price.total() > price.weights);
+    }
+}

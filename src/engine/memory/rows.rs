@@ -1,0 +1,176 @@
+//! The lengths of a data set's rows, kept so that the largest batch of any setting is known at once.
+
+use crate::engine::config::{DataConfig, TrainConfig};
+use crate::engine::data::{Dataset, Sample};
+use crate::engine::model::WorkspaceSize;
+
+/// What a data set's rows ask of the buffers, for any batch size.
+#[derive(Clone, Debug)]
+pub struct BatchShape {
+    tokens: Lengths,
+    supervised: Lengths,
+    /// The longest validation row and the most supervised tokens of one.
+    validation: (usize, usize),
+    /// `max_seq_len` that the rows were cut at, if any was.
+    cut_at: Option<usize>,
+}
+
+impl BatchShape {
+    /// The lengths of the rows of `data`, which were tokenized with `settings`.
+    pub fn of(data: &Dataset, settings: &DataConfig) -> BatchShape {
+        let report = &data.report;
+        let cut = report.source.truncated + report.validation_source.as_ref().map_or(0, |s| s.truncated);
+        let lengths = |samples: &[Sample]| samples.iter().map(|s| (s.tokens.len(), s.supervised())).collect::<Vec<_>>();
+        BatchShape::of_lengths(
+            &lengths(&data.train),
+            &lengths(&data.validation),
+            (cut > 0).then_some(settings.max_seq_len),
+        )
+    }
+
+    /// The same from lengths alone: tokens and supervised tokens of each row. `cut_at` is the `max_seq_len` that rows were
+    /// cut at, if any was.
+    pub fn of_lengths(train: &[(usize, usize)], validation: &[(usize, usize)], cut_at: Option<usize>) -> BatchShape {
+        BatchShape {
+            tokens: Lengths::new(train.iter().map(|row| row.0).collect()),
+            supervised: Lengths::new(train.iter().map(|row| row.1).collect()),
+            validation: (
+                validation.iter().map(|row| row.0).max().unwrap_or(0),
+                validation.iter().map(|row| row.1).max().unwrap_or(0),
+            ),
+            cut_at,
+        }
+    }
+
+    /// The largest batch that training or validation will see. Exact for the `max_seq_len` that the rows were tokenized
+    /// with; for another one never too small.
+    pub fn largest_batch(&self, data: &DataConfig, train: &TrainConfig) -> WorkspaceSize {
+        let limit = data.max_seq_len;
+        // With a higher limit, rows that were cut may fill it; how many of their tokens count is not known.
+        let longer = self.cut_at.filter(|at| limit > *at);
+        let whole = longer.unwrap_or(limit);
+        let length = |n: usize| if n >= whole { limit } else { n };
+        let mut tokens = self.tokens.top(train.batch_size, whole, limit);
+        let mut supervised = self.supervised.top(train.batch_size, limit, limit.saturating_sub(1));
+        if data.packing {
+            // A bin holds at most max_seq_len tokens, and never more than there are.
+            let all = self.tokens.top(usize::MAX, whole, limit);
+            tokens = train.batch_size.saturating_mul(limit).min(all);
+        }
+        if data.packing || longer.is_some() {
+            supervised = tokens;
+        }
+        let (one, one_supervised) = (length(self.validation.0), self.validation.1.min(limit));
+        WorkspaceSize {
+            tokens: tokens.max(one),
+            longest: length(self.tokens.longest()).max(one),
+            supervised: supervised.max(if longer.is_some() { one } else { one_supervised }),
+        }
+    }
+
+    /// The largest batch of rows that are not known: every one `max_seq_len` long and trained.
+    pub fn largest_unknown(data: &DataConfig, train: &TrainConfig) -> WorkspaceSize {
+        let tokens = train.batch_size.saturating_mul(data.max_seq_len);
+        WorkspaceSize { tokens, longest: data.max_seq_len, supervised: tokens }
+    }
+}
+
+/// Lengths from the longest, with the sum of those before each.
+#[derive(Clone, Debug)]
+struct Lengths {
+    values: Vec<usize>,
+    before: Vec<usize>,
+}
+
+impl Lengths {
+    fn new(mut values: Vec<usize>) -> Lengths {
+        values.sort_unstable_by(|a, b| b.cmp(a));
+        let mut before = Vec::with_capacity(values.len() + 1);
+        before.push(0);
+        for value in &values {
+            before.push(before[before.len() - 1] + value);
+        }
+        Lengths { values, before }
+    }
+
+    fn longest(&self) -> usize {
+        self.values.first().copied().unwrap_or(0)
+    }
+
+    /// Sum of the longest `count`, those of at least `whole` counted as `limit`.
+    fn top(&self, count: usize, whole: usize, limit: usize) -> usize {
+        let count = count.min(self.values.len());
+        let full = self.values.partition_point(|v| *v >= whole).min(count);
+        full * limit + self.before[count] - self.before[full]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of these lengths, all but the first token trained, cut at `limit`.
+    fn dataset(lengths: &[usize], validation: &[usize], limit: usize) -> (Dataset, DataConfig) {
+        let sample = |n: &usize| {
+            let n = (*n).min(limit);
+            Sample { tokens: vec![0; n], trained: vec![true; n], row: 0 }
+        };
+        let mut data = Dataset {
+            train: lengths.iter().map(sample).collect(),
+            validation: validation.iter().map(sample).collect(),
+            ..Dataset::default()
+        };
+        data.report.source.truncated = lengths.iter().chain(validation).filter(|n| **n > limit).count();
+        (data, DataConfig { max_seq_len: limit, ..DataConfig::default() })
+    }
+
+    fn size(s: &WorkspaceSize) -> [usize; 3] {
+        [s.tokens, s.longest, s.supervised]
+    }
+
+    #[test]
+    fn the_largest_batch_is_the_longest_rows_together() {
+        let (data, settings) = dataset(&[5, 30, 7, 20, 50], &[11], 40);
+        let shape = BatchShape::of(&data, &settings);
+        let of = |packing, max_seq_len, batch_size| {
+            let data = DataConfig { packing, max_seq_len, ..settings.clone() };
+            size(&shape.largest_batch(&data, &TrainConfig { batch_size, ..TrainConfig::default() }))
+        };
+        // By hand; a row's first token is no target.
+        assert_eq!(of(false, 40, 1), [40, 40, 39]);
+        assert_eq!(of(false, 40, 2), [70, 40, 68]);
+        assert_eq!(of(false, 40, 9), [102, 40, 97]);
+        assert_eq!(of(true, 40, 1), [40, 40, 40]);
+        assert_eq!(of(true, 40, 9), [102, 40, 102]);
+        // Cut shorter: 20 + 20, and 19 + 19 of them targets.
+        assert_eq!(of(false, 20, 2), [40, 20, 38]);
+        // Longer: the row that was cut at 40 may have 60.
+        assert_eq!(of(false, 60, 2), [90, 60, 90]);
+        // A validation row can be the longest.
+        let (data, settings) = dataset(&[5], &[11], 40);
+        let shape = BatchShape::of(&data, &settings);
+        assert_eq!(size(&shape.largest_batch(&settings, &TrainConfig::default())), [11, 11, 10]);
+    }
+
+    #[test]
+    fn another_limit_is_never_too_small() {
+        let lengths = [5, 30, 7, 20, 50, 64, 3];
+        for old in [10, 20, 40, 100] {
+            let (data, settings) = dataset(&lengths, &[25], old);
+            let shape = BatchShape::of(&data, &settings);
+            for new in [4, 10, 20, 30, 64, 200] {
+                let (again, exact) = dataset(&lengths, &[25], new);
+                for (packing, batch_size) in [(false, 1), (false, 3), (true, 1), (true, 3)] {
+                    let train = TrainConfig { batch_size, ..TrainConfig::default() };
+                    let exact = DataConfig { packing, ..exact.clone() };
+                    let guess = size(&shape.largest_batch(&exact, &train));
+                    let truth = size(&BatchShape::of(&again, &exact).largest_batch(&exact, &train));
+                    assert!(std::iter::zip(guess, truth).all(|(g, t)| g >= t), "{old} {new}: {guess:?} {truth:?}");
+                    if new <= old {
+                        assert_eq!(guess[..2], truth[..2]);
+                    }
+                }
+            }
+        }
+    }
+}
