@@ -209,7 +209,10 @@ fn a_run_from_its_file_to_its_adapter() {
     assert_eq!(*kinds.last().unwrap(), "finished");
 
     let started = &events[0];
-    assert_eq!(keys(started), ["event", "run_dir", "trainable_parameters", "total_parameters", "plan_bytes"]);
+    assert_eq!(
+        keys(started),
+        ["event", "run_dir", "trainable_parameters", "total_parameters", "plan_bytes", "total_steps"]
+    );
     let steps: Vec<&Value> = events.iter().filter(|e| e["event"] == "step").collect();
     assert_eq!(steps.iter().map(|s| s["step"].as_u64().unwrap()).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
     let step = [

@@ -16,7 +16,7 @@ mod train;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// Fine-tune a language model on your own PC: one native program, no Python.
 #[derive(Debug, Parser)]
@@ -58,10 +58,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
-    let Some(command) = cli.command else {
-        let _ = Cli::command().print_help();
-        return ExitCode::SUCCESS;
-    };
+    let Some(command) = cli.command else { return window(started) };
     let result = match command {
         Command::Train(args) => train::run(&args),
         Command::Eval(args) => eval::run(&args),
@@ -76,4 +73,18 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// No subcommand opens the window.
+#[cfg(feature = "gui")]
+fn window(started: Instant) -> ExitCode {
+    crate::ui::run(started)
+}
+
+/// A build without the window says how it is used.
+#[cfg(not(feature = "gui"))]
+fn window(_started: Instant) -> ExitCode {
+    use clap::CommandFactory;
+    let _ = Cli::command().print_help();
+    ExitCode::SUCCESS
 }

@@ -134,6 +134,8 @@ impl Show for Json {
     fn event(&mut self, event: &Event) -> Result<(), Failure> {
         match event {
             Event::Note { message } => note(message),
+            // For who watches: `started` stays the first line.
+            Event::Loading { .. } => {}
             event => {
                 self.failed |= matches!(event, Event::Failed { .. });
                 json(event)?;

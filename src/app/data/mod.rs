@@ -1,0 +1,350 @@
+//! The rows that the draft names, read and tokenized once with the draft's model, and what the settings make of them.
+//!
+//! Reading is a job. Its result, a [`Survey`], knows the length and mask of every row, so that another `max_seq_len`, packing
+//! or share for validation is answered in the same frame, without reading again.
+
+mod download;
+mod numbers;
+mod preview;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::job::{Job, JobError};
+use super::model::ModelInfo;
+use super::notices::Severity;
+use super::prefs::Prefs;
+use super::room::Readiness;
+use super::shared::Shared;
+use crate::engine::config::{DataConfig, DataFormat, LossOn};
+use crate::engine::data::{self, Survey};
+use crate::engine::hub::{HubId, Problem, problem};
+use crate::units::grouped;
+pub use download::Download;
+pub use numbers::{DataInfo, Histogram, nice};
+pub use preview::{Finding, Look};
+
+/// Requests of the Data room.
+#[derive(Clone, Debug)]
+pub enum DataCommand {
+    /// Read the rows again, whatever has changed on the disk.
+    Reload,
+    /// Stop reading.
+    CancelReading,
+    /// Show this row, from 0.
+    Look(usize),
+    /// Show the next row from here that holds this text.
+    Find {
+        /// What is looked for, in upper or lower case.
+        text: String,
+        /// The first row that is looked at.
+        from: usize,
+    },
+    /// Stop looking for it.
+    CancelFind,
+    /// Get the data set from the Hub.
+    Download(HubId),
+    /// Stop the download; what has arrived is kept.
+    CancelDownload,
+}
+
+/// Why there are no rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DataProblem {
+    /// What happened, where, and what to do.
+    pub text: String,
+    /// A data set of the Hub that is not on this computer yet.
+    pub download: Option<HubId>,
+    /// Files to choose from, with their sizes in bytes.
+    pub choice: Vec<(HubId, u64)>,
+    /// Whether the choice is about the rows for validation.
+    pub of_validation: bool,
+}
+
+impl DataProblem {
+    fn new(text: impl Into<String>) -> DataProblem {
+        DataProblem { text: text.into(), ..DataProblem::default() }
+    }
+
+    fn of(error: &crate::engine::Error, settings: &DataConfig) -> DataProblem {
+        use crate::engine::hub::{Reference, RepoKind};
+        let mut found = DataProblem::new(error.to_string());
+        let hub = |text: &str| Reference::hub(text, RepoKind::Dataset);
+        match problem(error) {
+            // The error does not say which of the two it is about: the first that is not there.
+            Some(Problem::NotOnDisk) => {
+                let names = [&settings.train, &settings.validation];
+                let absent = |id: &HubId| crate::engine::hub::on_disk(id).is_err();
+                found.download = names.into_iter().filter_map(|name| hub(name)).find(absent);
+                if let Some(id) = &found.download {
+                    found.text = format!("{id} is a data set on the Hugging Face Hub that is not on this computer yet");
+                }
+            }
+            Some(Problem::Choice { files }) => {
+                found.of_validation = data::Source::find(&settings.train).is_ok();
+                let name = if found.of_validation { &settings.validation } else { &settings.train };
+                let file = |id: &HubId, file: &str| HubId { file: Some(file.to_string()), ..id.clone() };
+                let choice = hub(name).map(|id| files.iter().map(|(name, size)| (file(&id, name), *size)).collect());
+                found.choice = choice.unwrap_or_default();
+            }
+            _ => {}
+        }
+        found
+    }
+}
+
+/// What a survey depends on.
+#[derive(Clone)]
+struct Key {
+    train: String,
+    validation: String,
+    format: DataFormat,
+    loss_on: LossOn,
+    model: Arc<ModelInfo>,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        let same_model = Arc::ptr_eq(&self.model, &other.model);
+        let files = self.train == other.train && self.validation == other.validation;
+        files && same_model && self.format == other.format && self.loss_on == other.loss_on
+    }
+}
+
+type Read = Result<Survey, DataProblem>;
+type Counted = Result<DataInfo, String>;
+
+/// While a person types, reading waits for this long.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Rows that are counted anew within a frame; more of them on a thread.
+const AT_ONCE: usize = 30_000;
+/// Share of cut rows above which a person should look.
+const MUCH_CUT: f64 = 0.05;
+
+/// The room's state.
+#[derive(Default)]
+pub struct DataState {
+    /// What a run would train on.
+    pub info: Option<Arc<DataInfo>>,
+    /// The rows as they were read.
+    pub survey: Option<Arc<Survey>>,
+    /// Why there is nothing to train on.
+    pub problem: Option<DataProblem>,
+    /// The row that is shown.
+    pub look: Look,
+    /// The last search.
+    pub finding: Finding,
+    /// The download from the Hub.
+    pub download: Download,
+    /// What `survey` is about, or what is being read.
+    key: Option<Key>,
+    changed: Option<Instant>,
+    reading: Option<Job<Read>>,
+    /// What `info` is about, or what is being counted.
+    counted: Option<(DataConfig, u64)>,
+    counting: Option<Job<Counted>>,
+}
+
+impl DataState {
+    /// Reads the draft's rows, if they are not the ones that were read; counts them for the draft's settings.
+    pub fn follow(&mut self, shared: &mut Shared, model: Option<&Arc<ModelInfo>>) {
+        let Some(model) = model else {
+            // Rows are written with the model's chat template; the Model room says why there is none.
+            let download = std::mem::take(&mut self.download);
+            *self = DataState { download, ..DataState::default() };
+            return;
+        };
+        let settings = &shared.run.data;
+        let key = Key {
+            train: settings.train.trim().to_string(),
+            validation: settings.validation.trim().to_string(),
+            format: settings.format,
+            loss_on: settings.loss_on,
+            model: model.clone(),
+        };
+        if self.key.as_ref() != Some(&key) {
+            let typing = self.reading.is_some() || self.changed.is_some_and(|at| at.elapsed() < 2 * PAUSE);
+            self.read(key, shared, if typing { PAUSE } else { Duration::ZERO });
+        } else if self.reading.is_none() {
+            self.count(shared);
+        }
+    }
+
+    fn read(&mut self, key: Key, shared: &Shared, pause: Duration) {
+        let same_file = self.key.as_ref().is_some_and(|before| before.train == key.train);
+        let row = if same_file { self.look.row } else { 0 };
+        (self.info, self.survey, self.problem) = (None, None, None);
+        (self.counted, self.counting) = (None, None);
+        (self.look, self.finding) = (Look::at(row), Finding::default());
+        self.changed = Some(Instant::now());
+        let settings =
+            DataConfig { train: key.train.clone(), validation: key.validation.clone(), ..shared.run.data.clone() };
+        let model = key.model.clone();
+        self.key = Some(key);
+        if settings.train.is_empty() {
+            self.reading = None;
+            self.problem = Some(DataProblem::new("no rows are chosen yet: open a file, or take the built-in ones"));
+            return;
+        }
+        // The job before is dropped, which cancels it.
+        self.reading = Some(Job::spawn("read-data", &shared.waker, move |task| {
+            let begun = Instant::now();
+            while begun.elapsed() < pause {
+                task.check()?;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let progress = &mut |done, total| {
+                task.progress(done, total);
+                !task.cancelled()
+            };
+            match data::survey(&settings, &model.tokenizer, progress) {
+                Ok(survey) => Ok(Ok(survey)),
+                Err(crate::engine::Error::Cancelled(_)) => Err(JobError::Cancelled),
+                Err(error) => Ok(Err(DataProblem::of(&error, &settings))),
+            }
+        }));
+    }
+
+    /// Counts what was read for the settings of the draft, if that is not done.
+    fn count(&mut self, shared: &Shared) {
+        let Some(survey) = &self.survey else { return };
+        let (settings, seed) = (shared.run.data.clone(), shared.run.train.seed);
+        if self.counted.as_ref().is_some_and(|counted| *counted == (settings.clone(), seed)) {
+            return;
+        }
+        self.counted = Some((settings.clone(), seed));
+        if survey.train.rows.is_empty() && survey.train.wrong_rows > 0 {
+            return;
+        }
+        let held = survey.validation.as_ref().map_or(0, |held| held.rows.len());
+        let survey = survey.clone();
+        let few = survey.train.rows.len() + held <= AT_ONCE;
+        let work = move || DataInfo::of(survey, settings, seed).map_err(|error| error.to_string());
+        if few {
+            self.counting = None;
+            self.take(work());
+        } else {
+            self.counting = Some(Job::spawn("count-rows", &shared.waker, move |_| Ok(work())));
+        }
+    }
+
+    fn take(&mut self, counted: Counted) {
+        match counted {
+            Ok(info) => (self.info, self.problem) = (Some(Arc::new(info)), None),
+            Err(reason) => (self.info, self.problem) = (None, Some(DataProblem::new(reason))),
+        }
+    }
+
+    /// Takes what the threads have done. True when something changed that the price depends on.
+    pub fn drain(&mut self, shared: &mut Shared) -> bool {
+        self.look.drain();
+        self.drain_finding(shared);
+        let downloaded = self.download.drain(shared);
+        if downloaded {
+            self.key = None;
+        }
+        let mut changed = downloaded;
+        if let Some(result) = self.counting.as_mut().and_then(Job::poll) {
+            self.counting = None;
+            self.take(result.unwrap_or_else(|error| Err(error.to_string())));
+            changed = true;
+        }
+        let Some(result) = self.reading.as_mut().and_then(Job::poll) else { return changed };
+        self.reading = None;
+        match result {
+            Ok(Ok(survey)) => {
+                let survey = Arc::new(survey);
+                self.survey = Some(survey.clone());
+                if let Some(key) = &self.key {
+                    if !survey.train.rows.is_empty() {
+                        Prefs::remember(&mut shared.prefs.recent_data, &key.train);
+                    }
+                    self.look.begin(&survey, &key.model.tokenizer, key.loss_on, &shared.waker);
+                }
+                self.count(shared);
+            }
+            Ok(Err(problem)) => self.problem = Some(problem),
+            Err(JobError::Cancelled) => {
+                self.problem = Some(DataProblem::new("reading was cancelled: read the rows again, or choose others"));
+            }
+            Err(error) => self.problem = Some(DataProblem::new(error.to_string())),
+        }
+        true
+    }
+
+    fn drain_finding(&mut self, shared: &Shared) {
+        if let Some(found) = self.finding.drain() {
+            self.look.ask(found, &shared.waker);
+        }
+    }
+
+    /// Whether they are being read or counted.
+    pub fn busy(&self) -> bool {
+        self.reading.is_some() || self.counting.is_some()
+    }
+
+    /// The job that reads, while it does.
+    pub fn reading(&self) -> Option<(Option<f32>, Duration)> {
+        self.reading.as_ref().map(|job| (job.fraction(), job.elapsed()))
+    }
+
+    /// Rows that cannot be read, in one sentence.
+    pub fn wrong(&self) -> Option<String> {
+        let survey = self.survey.as_ref()?;
+        let files = [Some(&survey.train), survey.validation.as_ref()];
+        let file = files.into_iter().flatten().find(|file| file.wrong_rows > 0)?;
+        let first = file.problems.first()?;
+        let rows = match file.wrong_rows {
+            1 => "1 row cannot be read".to_string(),
+            n => format!("{} rows cannot be read, the first", grouped(n as u64)),
+        };
+        Some(format!("{rows}: line {}: {}", first.line, first.message))
+    }
+
+    /// For the rail.
+    pub fn readiness(&self) -> Readiness {
+        if self.busy() {
+            return Readiness::Busy;
+        }
+        if let Some(wrong) = self.wrong() {
+            return Readiness::Blocked(wrong);
+        }
+        match (&self.info, &self.problem) {
+            (Some(info), _) => info.warning().map_or(Readiness::Ready, Readiness::Warning),
+            (_, Some(problem)) => Readiness::Blocked(problem.text.clone()),
+            _ => Readiness::Neutral,
+        }
+    }
+
+    /// Does what the room asks for.
+    pub fn apply(&mut self, command: DataCommand, shared: &mut Shared, model: Option<&Arc<ModelInfo>>) {
+        match command {
+            DataCommand::Reload => {
+                self.key = None;
+                self.changed = None;
+                self.follow(shared, model);
+            }
+            DataCommand::CancelReading => {
+                if let Some(job) = &self.reading {
+                    job.cancel();
+                }
+            }
+            DataCommand::Look(row) => self.look.ask(row, &shared.waker),
+            DataCommand::Find { text, from } => {
+                if let Some(survey) = &self.survey {
+                    self.finding = Finding::start(text, from, survey.clone(), &shared.waker);
+                }
+            }
+            DataCommand::CancelFind => self.finding = Finding::default(),
+            DataCommand::Download(id) => {
+                if let Err(refusal) = self.download.start(id, shared.prefs.offline, &shared.waker) {
+                    shared.notices.tell(Severity::Warning, refusal);
+                }
+            }
+            DataCommand::CancelDownload => self.download.cancel(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! What the settings make of the rows: numbers, lengths, warnings.
+
+use std::sync::Arc;
+
+use super::MUCH_CUT;
+use crate::engine::Result;
+use crate::engine::config::{DataConfig, TrainConfig};
+use crate::engine::data::{self, CutRow, Report, Survey};
+use crate::engine::memory::BatchShape;
+use crate::units::grouped;
+
+/// What a run would train on.
+#[derive(Debug)]
+pub struct DataInfo {
+    /// The settings that were counted for.
+    pub settings: DataConfig,
+    /// What became of the rows; the same as the trainer's.
+    pub report: Report,
+    /// Their lengths, for the memory plan.
+    pub shape: BatchShape,
+    /// Sequences of an epoch when rows share them.
+    pub packed: usize,
+    /// Rows of the training file that say the same as an earlier one.
+    pub duplicates: usize,
+    /// How long the rows are before they are cut.
+    pub histogram: Histogram,
+}
+
+impl DataInfo {
+    /// Counts rows; in proportion to their number.
+    pub fn of(survey: Arc<Survey>, settings: DataConfig, seed: u64) -> Result<DataInfo> {
+        let cut = survey.cut(&settings, seed)?;
+        let pairs = |rows: &[CutRow]| rows.iter().map(|row| (row.tokens, row.supervised)).collect::<Vec<_>>();
+        let report = cut.report;
+        let truncated = report.source.truncated + report.validation_source.as_ref().map_or(0, |s| s.truncated);
+        let cut_at = (truncated > 0).then_some(settings.max_seq_len);
+        let shape = BatchShape::of_lengths(&pairs(&cut.train), &pairs(&cut.validation), cut_at);
+        let lengths: Vec<usize> = cut.train.iter().map(|row| row.tokens).collect();
+        let packing = DataConfig { packing: true, ..settings.clone() };
+        let packed = data::plan_lengths(&lengths, 1, &packing, seed, 0).len();
+        let histogram = Histogram::of(survey.train.rows.iter().map(|row| row.tokens).filter(|n| *n > 0).collect());
+        Ok(DataInfo { settings, report, shape, packed, duplicates: survey.train.duplicates(), histogram })
+    }
+
+    /// Sequences of an epoch.
+    pub fn sequences(&self) -> usize {
+        if self.settings.packing { self.packed } else { self.report.train.samples }
+    }
+
+    /// Optimizer steps of an epoch, as the trainer counts them.
+    pub fn steps_per_epoch(&self, train: &TrainConfig) -> usize {
+        self.sequences().div_ceil(train.batch_size.max(1)).div_ceil(train.grad_accumulation.max(1))
+    }
+
+    /// Share of the packed sequences that holds tokens, 0 to 1.
+    pub fn fill(&self) -> f64 {
+        let room = self.packed as f64 * self.settings.max_seq_len as f64;
+        if room > 0.0 { self.report.train.tokens as f64 / room } else { 0.0 }
+    }
+
+    /// Share of the training tokens that count in the loss, 0 to 1.
+    pub fn trained_share(&self) -> f64 {
+        let train = &self.report.train;
+        if train.tokens > 0 { train.trained_tokens as f64 / train.tokens as f64 } else { 0.0 }
+    }
+
+    /// Rows that cannot be trained on.
+    pub fn dropped(&self) -> usize {
+        self.report.source.dropped.iter().map(|dropped| dropped.rows).sum()
+    }
+
+    /// What a person should look at before the run, in one sentence.
+    pub fn warning(&self) -> Option<String> {
+        let source = &self.report.source;
+        if let Some(first) = source.dropped.first() {
+            let (dropped, rows) = (grouped(self.dropped() as u64), grouped(source.rows as u64));
+            return Some(format!("{dropped} of {rows} rows are left out: {}", first.reason));
+        }
+        let share = source.truncated as f64 / source.rows.max(1) as f64;
+        (share > MUCH_CUT).then(|| {
+            format!(
+                "{:.0}% of the rows are cut at {} tokens: a longer maximum keeps more of them",
+                100.0 * share,
+                grouped(self.settings.max_seq_len as u64)
+            )
+        })
+    }
+}
+
+/// Rows by length.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// Tokens that a bar is wide.
+    pub width: usize,
+    /// Rows of each bar; the last holds everything longer as well if `open`.
+    pub bars: Vec<usize>,
+    /// Whether the last bar has no end.
+    pub open: bool,
+    /// Lengths, ascending.
+    sorted: Vec<u32>,
+}
+
+/// Bars of a histogram, about.
+const BARS: usize = 48;
+
+impl Histogram {
+    /// Rows of these lengths.
+    pub fn of(lengths: Vec<usize>) -> Histogram {
+        let mut sorted: Vec<u32> = lengths.iter().map(|n| u32::try_from(*n).unwrap_or(u32::MAX)).collect();
+        sorted.sort_unstable();
+        let Some(&longest) = sorted.last() else { return Histogram::default() };
+        // A few very long rows must not press all others into one bar.
+        let usual = sorted[(sorted.len() - 1) * 99 / 100];
+        let open = longest > usual.saturating_mul(3);
+        let end = if open { usual.saturating_mul(2) } else { longest } as usize;
+        let width = nice((end + 1).div_ceil(BARS));
+        let count = (end / width) + 1;
+        let mut bars = vec![0; count];
+        sorted.iter().for_each(|length| bars[(*length as usize / width).min(count - 1)] += 1);
+        Histogram { width, bars, open, sorted }
+    }
+
+    /// Rows longer than this.
+    pub fn longer_than(&self, tokens: usize) -> usize {
+        self.sorted.len() - self.sorted.partition_point(|length| *length as usize <= tokens)
+    }
+
+    /// Rows that were counted.
+    pub fn rows(&self) -> usize {
+        self.sorted.len()
+    }
+
+    /// The length that this share of the rows does not exceed.
+    pub fn quantile(&self, share: f64) -> usize {
+        let last = self.sorted.len().saturating_sub(1);
+        self.sorted.get((last as f64 * share).round() as usize).map_or(0, |length| *length as usize)
+    }
+}
+
+/// The next of 1, 2, 4, 5, 8, 10, 20, 40, 50, 80, 100 … that people count in.
+pub fn nice(n: usize) -> usize {
+    let mut scale = 1usize;
+    loop {
+        let steps = [1, 2, 4, 5, 8].map(|step| scale.saturating_mul(step));
+        if let Some(step) = steps.into_iter().find(|step| *step >= n) {
+            return step;
+        }
+        scale = scale.saturating_mul(10);
+    }
+}

@@ -1,0 +1,230 @@
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::app::{Command, Room, Studio};
+use crate::engine::config::RunConfig;
+
+fn studio() -> Studio {
+    let mut studio = Studio::open(None, Arc::new(|| {}));
+    settle(&mut studio);
+    studio
+}
+
+fn wait(studio: &mut Studio, what: &str, mut done: impl FnMut(&Studio) -> bool) {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        studio.drain();
+        if done(studio) {
+            return;
+        }
+        assert!(Instant::now() < until, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn settle(studio: &mut Studio) {
+    wait(studio, "model and rows are read", |s| !s.model.busy() && !s.data.busy());
+}
+
+fn edit(studio: &mut Studio, change: impl FnOnce(&mut RunConfig)) {
+    let mut run = studio.shared.run.clone();
+    change(&mut run);
+    studio.apply(Command::Edit(Box::new(run)));
+}
+
+fn file(folder: &tempfile::TempDir, name: &str, content: impl AsRef<[u8]>) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+fn train_on(studio: &mut Studio, path: &str) -> Readiness {
+    edit(studio, |run| run.data.train = path.to_string());
+    settle(studio);
+    studio.readiness(Room::Data)
+}
+
+fn many(count: usize) -> String {
+    (0..count).map(|i| format!("{{\"question\":\"{}\",\"answer\":\"{i}\"}}\n", "why? ".repeat(1 + i % 90))).collect()
+}
+
+#[test]
+fn a_new_length_is_counted_at_once_and_a_new_file_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    let path = file(&folder, "many.jsonl", many(10_000));
+    assert_eq!(train_on(&mut studio, &path), Readiness::Ready);
+    let whole = studio.data.info.clone().unwrap();
+    assert_eq!((whole.report.train.samples, whole.report.source.truncated), (10_000, 0));
+    let begun = Instant::now();
+    for length in [64, 100, 128] {
+        edit(&mut studio, |run| run.data.max_seq_len = length);
+        let cut = studio.data.info.clone().unwrap();
+        assert!(!studio.data.busy(), "nothing is read again");
+        assert_eq!(cut.settings.max_seq_len, length);
+        assert!(cut.report.train.tokens < whole.report.train.tokens);
+        assert_eq!(cut.histogram, whole.histogram);
+    }
+    // Each within a frame, with room for a busy machine.
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+    edit(&mut studio, |run| (run.data.max_seq_len, run.data.packing) = (512, false));
+    let info = studio.data.info.clone().unwrap();
+    assert_eq!(info.sequences(), 10_000);
+    assert!(info.packed < 5_000 && info.fill() > 0.95, "{} {}", info.packed, info.fill());
+    let train = crate::engine::config::TrainConfig { batch_size: 3, grad_accumulation: 4, ..studio.shared.run.train };
+    assert_eq!(info.steps_per_epoch(&train), 834);
+}
+
+#[test]
+fn the_window_counts_what_the_trainer_loads() {
+    let mut studio = studio();
+    edit(&mut studio, |run| (run.data.validation_fraction, run.data.max_seq_len) = (0.1, 48));
+    settle(&mut studio);
+    let info = studio.data.info.clone().unwrap();
+    let model = studio.model.info.clone().unwrap();
+    let run = &studio.shared.run;
+    let loaded = data::load(&run.data, &model.tokenizer, run.train.seed).unwrap();
+    assert_eq!(info.report, loaded.report);
+    let plan = data::plan_epoch(&loaded.train, run.train.batch_size, &run.data, run.train.seed, 0);
+    assert_eq!(info.steps_per_epoch(&run.train), plan.len().div_ceil(run.train.grad_accumulation));
+}
+
+#[test]
+fn what_cannot_be_read_blocks_with_one_clear_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    let utf16: Vec<u8> = "\u{FEFF}{\"text\":\"a\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (path, reason) in [
+        (file(&folder, "empty.jsonl", ""), "the data set is empty: it has no rows"),
+        (
+            file(&folder, "broken.jsonl", "{\"text\":\"a\"}\n{\"text\" 2}\n"),
+            "1 row cannot be read: line 2: not valid JSON",
+        ),
+        (file(&folder, "binary.jsonl", [0, 159, 146, 150, 7]), "line 1: expected JSON"),
+        (file(&folder, "binary.txt", [0, 159, 146, 150, 7]), "1 row cannot be read: line 1: the line is not UTF-8"),
+        (file(&folder, "utf16.jsonl", utf16), "the file is UTF-16 text: save it as UTF-8"),
+        (folder.path().display().to_string(), "this is a folder: name one of the data files in it"),
+        (folder.path().join("none.jsonl").display().to_string(), "there is no such data file"),
+        (String::new(), "no rows are chosen yet"),
+        (
+            file(&folder, "silent.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),
+            "the only row cannot be trained on: line 1: it has no assistant turn to train on",
+        ),
+        (file(&folder, "unknown.jsonl", "{\"a\":\"b\"}"), "line 1: no known format"),
+    ] {
+        match train_on(&mut studio, &path) {
+            Readiness::Blocked(text) => assert!(text.starts_with(reason), "{path}: {text}"),
+            other => panic!("{path}: {other:?}"),
+        }
+        assert!(!studio.may_start(), "{path}");
+    }
+    assert_eq!(train_on(&mut studio, "builtin:pirate"), Readiness::Ready);
+    assert!(studio.may_start());
+    let recent = studio.shared.prefs.recent_data.clone();
+    assert!(recent.first().is_some_and(|name| name == "builtin:pirate"), "{recent:?}");
+}
+
+#[test]
+fn rows_that_are_left_out_or_cut_are_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    let rows = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}\n\
+                {\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n";
+    let readiness = train_on(&mut studio, &file(&folder, "some.jsonl", rows));
+    let expected = "1 of 2 rows are left out: it has no assistant turn to train on";
+    assert_eq!(readiness, Readiness::Warning(expected.into()));
+    train_on(&mut studio, &file(&folder, "long.txt", "many words in a row, ".repeat(20)));
+    edit(&mut studio, |run| run.data.max_seq_len = 16);
+    let expected = "100% of the rows are cut at 16 tokens: a longer maximum keeps more of them";
+    assert_eq!(studio.readiness(Room::Data), Readiness::Warning(expected.into()));
+}
+
+#[test]
+fn rows_are_looked_at_and_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    train_on(&mut studio, &file(&folder, "many.jsonl", many(50)));
+    let shown = |s: &Studio| match &s.data.look.shown {
+        Some(Ok(preview)) => Some(preview.row.index),
+        _ => None,
+    };
+    wait(&mut studio, "the first row is shown", |s| shown(s) == Some(0));
+    studio.apply(Command::Data(DataCommand::Look(7)));
+    wait(&mut studio, "row 7 is shown", |s| shown(s) == Some(7));
+    // Far beyond the end: the last one.
+    studio.apply(Command::Data(DataCommand::Look(1_000)));
+    wait(&mut studio, "the last row is shown", |s| shown(s) == Some(49));
+    studio.apply(Command::Data(DataCommand::Find { text: "31".into(), from: 49 }));
+    wait(&mut studio, "row 31 is found", |s| shown(s) == Some(31));
+    studio.apply(Command::Data(DataCommand::Find { text: "Zanzibar".into(), from: 0 }));
+    wait(&mut studio, "nothing is found", |s| s.data.finding.outcome.is_some());
+    assert_eq!(studio.data.finding.outcome.as_deref(), Some("no row holds \"Zanzibar\""));
+    assert_eq!(studio.data.look.row, 31);
+}
+
+#[test]
+fn a_change_while_reading_gives_up_the_old_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    for i in 0..5 {
+        let path = file(&folder, &format!("{i}.jsonl"), many(500 + i));
+        edit(&mut studio, |run| run.data.train = path);
+        assert_eq!(studio.readiness(Room::Data), Readiness::Busy);
+    }
+    settle(&mut studio);
+    assert_eq!(studio.data.info.clone().unwrap().report.source.rows, 504);
+    studio.apply(Command::Data(DataCommand::Reload));
+    studio.apply(Command::Data(DataCommand::CancelReading));
+    settle(&mut studio);
+    match studio.readiness(Room::Data) {
+        Readiness::Blocked(text) => assert!(text.starts_with("reading was cancelled"), "{text}"),
+        // It was quicker than the cancel.
+        other => assert_eq!(other, Readiness::Ready),
+    }
+}
+
+#[test]
+fn a_data_set_that_is_not_here_can_be_downloaded_and_only_once_at_a_time() {
+    let mut studio = studio();
+    let Readiness::Blocked(text) = train_on(&mut studio, "nobody-of-this-name/rows-that-are-not-here") else {
+        panic!("a data set out of nothing")
+    };
+    assert!(text.contains("is a data set on the Hugging Face Hub that is not on this computer yet"), "{text}");
+    let id = studio.data.problem.clone().unwrap().download.unwrap();
+    let mut download = Download::default();
+    let waker: crate::app::job::Waker = Arc::new(|| {});
+    download.start(id.clone(), false, &waker).unwrap();
+    let refusal = download.start(id, false, &waker).unwrap_err();
+    assert!(refusal.contains("is being downloaded: wait until it is here, or stop it"), "{refusal}");
+    download.cancel();
+}
+
+#[test]
+fn a_histogram_counts_every_row_and_keeps_outliers_in_its_last_bar() {
+    let lengths: Vec<usize> = (1..=1000).map(|i| 1 + i % 200).chain([50_000]).collect();
+    let histogram = Histogram::of(lengths);
+    assert!(histogram.open && histogram.bars.len() <= 60, "{:?}", histogram.bars);
+    assert_eq!(histogram.bars.iter().sum::<usize>(), 1001);
+    assert_eq!((histogram.longer_than(200), histogram.longer_than(100)), (1, 501));
+    assert_eq!((histogram.quantile(0.0), histogram.quantile(1.0)), (1, 50_000));
+    assert_eq!(Histogram::of(vec![]), Histogram::default());
+    let even = Histogram::of(vec![5; 10]);
+    assert_eq!((even.open, even.bars.iter().sum::<usize>()), (false, 10));
+}
+
+#[test]
+fn real_rows_are_read_quickly() {
+    let folder = std::env::var_os("LORA_STUDIO_DATA").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let path = folder.join("gsm8k_train.jsonl");
+    if !path.exists() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is required on CI", path.display());
+        println!("skipped: there is no {}", path.display());
+        return;
+    }
+    let mut studio = studio();
+    train_on(&mut studio, &path.display().to_string());
+    let survey = studio.data.survey.clone().unwrap();
+    assert_eq!((survey.train.rows.len(), survey.train.format), (7473, DataFormat::QuestionAnswer));
+}

@@ -1,0 +1,356 @@
+//! The start gate: everything that is looked at before a run begins, each with a verdict, one sentence, and a way out.
+
+use super::command::Command;
+use super::room::{Readiness, Room};
+use super::studio::Studio;
+use crate::engine::config::{Checkpointing, Quantization, RunConfig, shorten_home};
+use crate::engine::data::NO_END;
+use crate::engine::memory::{Inputs, Plan};
+use crate::units::{bytes, grouped};
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// The model is open.
+    Model,
+    /// There are rows with trained tokens.
+    Data,
+    /// The model learns to stop.
+    AnswerEnds,
+    /// Rows that were cut or left out.
+    Rows,
+    /// The settings make sense.
+    Settings,
+    /// The run fits into the memory.
+    Memory,
+    /// The run has a folder and room on the disk.
+    Disk,
+    /// No other run is trained.
+    Alone,
+}
+
+impl Topic {
+    /// What it is called.
+    pub fn title(self) -> &'static str {
+        match self {
+            Topic::Model => "Model",
+            Topic::Data => "Data",
+            Topic::AnswerEnds => "Ends of answers",
+            Topic::Rows => "Cut and left out",
+            Topic::Settings => "Settings",
+            Topic::Memory => "Memory",
+            Topic::Disk => "Disk",
+            Topic::Alone => "Other runs",
+        }
+    }
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// It will run, but a person should look.
+    Warning,
+    /// Not known yet.
+    Waiting,
+    /// It cannot run.
+    Refused,
+}
+
+/// A way out: what the button says and does.
+#[derive(Clone, Debug)]
+pub struct Fix {
+    /// The button's text.
+    pub label: String,
+    /// What it does.
+    pub command: Command,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// What.
+    pub topic: Topic,
+    /// How it is.
+    pub verdict: Verdict,
+    /// One sentence.
+    pub sentence: String,
+    /// What can be done about it with one click.
+    pub fix: Option<Fix>,
+}
+
+impl Check {
+    fn new(topic: Topic, verdict: Verdict, sentence: impl Into<String>) -> Check {
+        Check { topic, verdict, sentence: sentence.into(), fix: None }
+    }
+
+    fn fix(mut self, label: impl Into<String>, command: Command) -> Check {
+        self.fix = Some(Fix { label: label.into(), command });
+        self
+    }
+}
+
+/// Everything that is looked at before a run, in the order of the rooms. Microseconds: it is asked for in every frame.
+pub fn checks(studio: &Studio) -> Vec<Check> {
+    let mut checks = vec![model(studio), data(studio)];
+    checks.extend(answer_ends(studio));
+    checks.extend(rows(studio));
+    checks.extend([settings(studio), memory(studio), disk(studio)]);
+    if studio.is_training() {
+        let sentence = "A run is being trained already: stop it, or wait until it has finished.";
+        checks.push(Check::new(Topic::Alone, Verdict::Refused, sentence));
+    }
+    checks
+}
+
+/// The first reason why the run cannot begin now.
+pub fn refusal(studio: &Studio) -> Option<Check> {
+    let checks = checks(studio);
+    let first = |verdict| checks.iter().find(|c| c.verdict == verdict).cloned();
+    first(Verdict::Refused).or_else(|| first(Verdict::Waiting))
+}
+
+fn model(studio: &Studio) -> Check {
+    let topic = Topic::Model;
+    match (studio.model.readiness(), &studio.model.info) {
+        (Readiness::Blocked(problem), _) => Check::new(topic, Verdict::Refused, sentence(&problem))
+            .fix("Choose another model", Command::Go(Room::Model)),
+        (Readiness::Ready | Readiness::Warning(_), Some(model)) => {
+            let parameters = grouped(model.stored.parameters());
+            Check::new(topic, Verdict::Good, format!("{} is open: {parameters} parameters.", model.source))
+        }
+        _ => Check::new(topic, Verdict::Waiting, "The model is being opened."),
+    }
+}
+
+fn data(studio: &Studio) -> Check {
+    let topic = Topic::Data;
+    let another = || Command::Go(Room::Data);
+    if studio.model.problem.is_some() {
+        return Check::new(topic, Verdict::Waiting, "The rows can be read once a model is open.");
+    }
+    match (studio.data.readiness(), &studio.data.info) {
+        (Readiness::Blocked(problem), _) => {
+            Check::new(topic, Verdict::Refused, sentence(&problem)).fix("Choose other data", another())
+        }
+        (Readiness::Ready | Readiness::Warning(_), Some(data)) => {
+            let side = &data.report.train;
+            if side.trained_tokens == 0 {
+                let text = "No token of these rows is trained: they have no answers of an assistant.";
+                return Check::new(topic, Verdict::Refused, text).fix("Look at the rows", another());
+            }
+            let (rows, tokens, trained) =
+                (grouped(side.samples as u64), grouped(side.tokens), grouped(side.trained_tokens));
+            let text = format!("{rows} rows with {tokens} tokens; {trained} of them are trained.");
+            Check::new(topic, Verdict::Good, text)
+        }
+        _ => Check::new(topic, Verdict::Waiting, "The rows are being read."),
+    }
+}
+
+fn answer_ends(studio: &Studio) -> Option<Check> {
+    // Without the model, the rows that are known are those of another one.
+    studio.model.info.as_ref()?;
+    let report = &studio.data.info.as_ref()?.report;
+    let topic = Topic::AnswerEnds;
+    if report.notices.iter().any(|n| n == NO_END) {
+        return Some(Check::new(topic, Verdict::Warning, sentence(NO_END)));
+    }
+    let text = match report.source.format.is_conversation() {
+        true => "Every answer that was not cut ends with a trained token, so the model learns to stop.",
+        false => "Every text that was not cut ends with the trained end-of-sequence token.",
+    };
+    Some(Check::new(topic, Verdict::Good, text))
+}
+
+fn rows(studio: &Studio) -> Option<Check> {
+    let model = studio.model.info.as_ref()?;
+    let data = studio.data.info.as_ref()?;
+    let report = &data.report;
+    let notices: Vec<&String> = report.notices.iter().filter(|n| *n != NO_END).collect();
+    if notices.is_empty() {
+        return Some(Check::new(Topic::Rows, Verdict::Good, "No row was cut, and none was left out."));
+    }
+    let text: Vec<String> = notices.into_iter().map(|n| sentence(n)).collect();
+    let check = Check::new(Topic::Rows, Verdict::Warning, text.join(" "));
+    let longest = report.source.longest.min(model.config.max_positions);
+    if report.source.truncated > 0 && longest > studio.shared.run.data.max_seq_len {
+        let mut run = studio.shared.run.clone();
+        run.data.max_seq_len = longest;
+        let label = format!("Make room for {} tokens", grouped(longest as u64));
+        return Some(check.fix(label, Command::Edit(Box::new(run))));
+    }
+    Some(check)
+}
+
+fn settings(studio: &Studio) -> Check {
+    let topic = Topic::Settings;
+    let look = |check: Check| check.fix("Look at the settings", Command::Go(Room::Method));
+    if let Readiness::Blocked(problem) = studio.starting.readiness() {
+        return look(Check::new(topic, Verdict::Refused, sentence(&problem)));
+    }
+    match studio.shared.run.validate() {
+        Err(error) => look(Check::new(topic, Verdict::Refused, sentence(&error.to_string()))),
+        Ok(_) if studio.starting.readiness() == Readiness::Busy => {
+            Check::new(topic, Verdict::Waiting, "The adapter to continue from is being read.")
+        }
+        Ok(warnings) if !warnings.is_empty() => {
+            let text: Vec<String> = warnings.iter().map(|w| sentence(&w.message)).collect();
+            look(Check::new(topic, Verdict::Warning, text.join(" ")))
+        }
+        Ok(_) => Check::new(topic, Verdict::Good, "All of them are within their usual ranges."),
+    }
+}
+
+fn memory(studio: &Studio) -> Check {
+    let topic = Topic::Memory;
+    let pricing = &studio.pricing;
+    if let Some(problem) = &pricing.problem {
+        let waiting = studio.model.info.is_none() || studio.starting.readiness() == Readiness::Busy;
+        let verdict = if waiting { Verdict::Waiting } else { Verdict::Refused };
+        return Check::new(topic, verdict, sentence(problem));
+    }
+    let (needed, free) = (bytes(pricing.bytes()), bytes(pricing.available));
+    if pricing.fits() {
+        let narrow = pricing.bytes() as f64 > 0.9 * pricing.available as f64;
+        return match narrow {
+            false => Check::new(topic, Verdict::Good, format!("The run takes {needed} of {free} that are free.")),
+            true => {
+                let text = format!("The run takes {needed} of {free} that are free: close other programs.");
+                Check::new(topic, Verdict::Warning, text)
+            }
+        };
+    }
+    let too_much = bytes(pricing.bytes() - pricing.available);
+    let text = format!("The run takes {needed}, and {free} are free: {too_much} too much.");
+    match smaller(studio) {
+        Some((label, run)) => Check::new(topic, Verdict::Refused, text).fix(label, Command::Edit(Box::new(run))),
+        None => {
+            let text = format!("{text} Choose a smaller model or shorter sequences, or close other programs.");
+            Check::new(topic, Verdict::Refused, text).fix("Choose a smaller model", Command::Go(Room::Model))
+        }
+    }
+}
+
+/// The mildest change with which the draft fits. None of them changes what is trained, but for the last, which stores
+/// the frozen weights in fewer bits.
+fn smaller(studio: &Studio) -> Option<(&'static str, RunConfig)> {
+    let run = &studio.shared.run;
+    let mut per_layer = run.clone();
+    per_layer.train.checkpointing = Checkpointing::PerLayer;
+    let mut one = run.clone();
+    one.train.grad_accumulation = run.train.grad_accumulation.saturating_mul(run.train.batch_size);
+    one.train.batch_size = 1;
+    let mut both = one.clone();
+    both.train.checkpointing = Checkpointing::PerLayer;
+    let mut four_bit = both.clone();
+    four_bit.model.quantization = Quantization::Nf4;
+    four_bit.model.double_quant = true;
+    let candidates = [
+        ("Compute activations again", per_layer),
+        ("Batch of 1, accumulated to the same size", one),
+        ("Batch of 1, and compute activations again", both),
+        ("Weights in 4 bits, and the smallest batch", four_bit),
+    ];
+    let available = studio.shared.device.available_bytes;
+    let fits = |candidate: &RunConfig| bytes_of(studio, candidate).is_some_and(|bytes| bytes <= available);
+    candidates.into_iter().find(|(_, candidate)| *candidate != *run && fits(candidate))
+}
+
+/// Bytes that a run with the draft's model and rows would take.
+fn bytes_of(studio: &Studio, run: &RunConfig) -> Option<u64> {
+    let model = studio.model.info.as_deref()?;
+    let inputs = Inputs {
+        model: &model.config,
+        stored: &model.stored,
+        adapter: studio.starting.shape.as_ref(),
+        rows: studio.data.info.as_deref().map(|rows| &rows.shape),
+        available_bytes: studio.shared.device.available_bytes,
+    };
+    Some(Plan::price(&inputs, run).ok()?.plan.total())
+}
+
+fn disk(studio: &Studio) -> Check {
+    let topic = Topic::Disk;
+    let Some(place) = &studio.folder.place else {
+        return Check::new(topic, Verdict::Waiting, "The run's folder is being looked at.");
+    };
+    let mut fresh = studio.shared.run.clone();
+    fresh.output.dir.clear();
+    let elsewhere = (!studio.shared.run.output.dir.is_empty()).then_some(Command::Edit(Box::new(fresh)));
+    let refused = |text: String| {
+        let check = Check::new(topic, Verdict::Refused, text);
+        match elsewhere.clone() {
+            Some(command) => check.fix("Use a new folder", command),
+            None => check.fix("Choose where runs are kept", Command::Go(Room::Settings)),
+        }
+    };
+    if let Some(problem) = &place.problem {
+        return refused(sentence(problem));
+    }
+    if place.taken {
+        return refused(format!("The folder already holds a run: {}", shorten_home(&place.folder)));
+    }
+    // A checkpoint: the adapter and AdamW's two moments in 32 bits. One more is written before the oldest goes.
+    let adapter = 4 * studio.pricing.trainable;
+    let needed = 3 * adapter * (studio.shared.run.output.keep.max(1) as u64 + 1) + adapter;
+    let folder = shorten_home(&place.folder);
+    match place.free {
+        Some(free) if free < needed => {
+            refused(format!("The checkpoints take {}, and {} are free: {folder}", bytes(needed), bytes(free)))
+        }
+        Some(free) => {
+            let text = format!("The checkpoints take {} of {} that are free: {folder}", bytes(needed), bytes(free));
+            Check::new(topic, Verdict::Good, text)
+        }
+        None => Check::new(topic, Verdict::Good, format!("The run goes to {folder}")),
+    }
+}
+
+/// What is going to happen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Forecast {
+    /// Optimizer steps of an epoch.
+    pub steps_an_epoch: usize,
+    /// Optimizer steps of the run.
+    pub steps: usize,
+    /// Tokens of an epoch.
+    pub tokens_an_epoch: u64,
+    /// Seconds of the run, from the speed of the run that was shown last, if it had the same model.
+    pub seconds: Option<f64>,
+}
+
+/// What is going to happen, once rows and packing are known.
+pub fn forecast(studio: &Studio) -> Option<Forecast> {
+    let (steps, data) = (studio.pricing.steps?, studio.data.info.as_ref()?);
+    let speed = studio.known_speed(&studio.shared.run.model.source);
+    Some(Forecast {
+        steps_an_epoch: steps.per_epoch,
+        steps: steps.total,
+        tokens_an_epoch: data.report.train.tokens,
+        seconds: speed.map(|speed| steps.tokens as f64 / speed),
+    })
+}
+
+/// An error or notice as a sentence: with a capital and a full stop, unless it ends with a path.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 1);
+    let mut chars = text.trim().chars();
+    // A setting's own name keeps its letters.
+    let first_word = text.split_whitespace().next().unwrap_or_default();
+    match chars.next() {
+        Some(first) if !first_word.contains(['.', '_', '`', '/']) => out.extend(first.to_uppercase()),
+        Some(first) => out.push(first),
+        None => {}
+    }
+    out.push_str(chars.as_str());
+    let path_at_end = out.rsplit(": ").next().is_some_and(|end| end.contains(['/', '\\', ':']) && !end.contains(' '));
+    if !path_at_end && !out.ends_with(['.', '!', '?']) {
+        out.push('.');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

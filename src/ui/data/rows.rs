@@ -1,0 +1,176 @@
+//! The rows, one at a time: as a chat, as the text that the template makes of it, as tokens.
+
+use std::sync::Arc;
+
+use eframe::egui::{self, Align, DragValue, Key, Label, Layout, RichText, ScrollArea, TextEdit, Ui, vec2};
+use egui_material_icons::icons;
+
+use super::{bubbles, tokens};
+use crate::app::command::Commands;
+use crate::app::data::DataCommand;
+use crate::app::notices::Severity;
+use crate::app::{Command, Studio};
+use crate::engine::data::{Preview, Survey};
+use crate::ui::theme::{self, palette};
+use crate::ui::widgets::{card, icon_button, message, segmented};
+use crate::units::grouped;
+
+/// Height of a row; longer ones scroll.
+const HEIGHT: f32 = 280.0;
+/// Characters of a raw row that are shown.
+const RAW: usize = 20_000;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Shape {
+    Chat,
+    Rendered,
+    #[default]
+    Tokens,
+}
+
+/// What the card remembers.
+#[derive(Default)]
+pub struct View {
+    shape: Shape,
+    needle: String,
+    drawn: tokens::Drawn,
+    raw: Option<(Arc<Preview>, String)>,
+}
+
+impl View {
+    /// The card.
+    pub fn ui(&mut self, ui: &mut Ui, studio: &Studio, survey: &Survey, commands: &mut Commands) {
+        let look = &studio.data.look;
+        card(ui, "", |ui| {
+            self.toolbar(ui, studio, survey, commands);
+            if let Some(outcome) = &studio.data.finding.outcome {
+                message(ui, Severity::Info, outcome);
+            }
+            ui.add_space(4.0);
+            match &look.shown {
+                None => {
+                    ui.allocate_ui(vec2(ui.available_width(), HEIGHT), |ui| {
+                        ui.set_min_height(HEIGHT);
+                        ui.label(RichText::new("The row is being read.").weak());
+                    });
+                }
+                Some(Err(problem)) => {
+                    message(ui, Severity::Error, problem);
+                }
+                Some(Ok(preview)) => self.row(ui, studio, preview),
+            }
+        });
+    }
+
+    fn toolbar(&mut self, ui: &mut Ui, studio: &Studio, survey: &Survey, commands: &mut Commands) {
+        let rows = survey.train.rows.len();
+        let row = studio.data.look.row;
+        let mut wanted = None;
+        ui.horizontal(|ui| {
+            ui.add_enabled_ui(row > 0, |ui| {
+                if icon_button(ui, icons::ICON_CHEVRON_LEFT, "Previous row").clicked() {
+                    wanted = Some(row - 1);
+                }
+            });
+            let label = ui.label("Row");
+            let mut number = row + 1;
+            let drag = DragValue::new(&mut number).range(1..=rows.max(1)).speed(0.2).update_while_editing(false);
+            if ui.add(drag).labelled_by(label.id).on_hover_text("Type a number to jump to a row.").changed() {
+                wanted = Some(number - 1);
+            }
+            ui.label(RichText::new(format!("of {}", grouped(rows as u64))).weak());
+            ui.add_enabled_ui(row + 1 < rows, |ui| {
+                if icon_button(ui, icons::ICON_CHEVRON_RIGHT, "Next row").clicked() {
+                    wanted = Some(row + 1);
+                }
+            });
+            let line = survey.train.rows.get(row).map_or(0, |row| row.line);
+            ui.label(RichText::new(format!("line {}", grouped(line as u64))).weak().small());
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.allocate_ui_with_layout(vec2(224.0, 26.0), Layout::left_to_right(Align::Center), |ui| {
+                    let choices = [
+                        (Shape::Chat, "chat", "Who says what."),
+                        (Shape::Rendered, "text", "What the model's chat template writes."),
+                        (Shape::Tokens, "tokens", "What the model sees, and which of it is trained."),
+                    ];
+                    ui.label(RichText::new("Show as").weak());
+                    segmented(ui, "Show as", &mut self.shape, &choices);
+                });
+                self.search(ui, studio, commands);
+            });
+        });
+        if let Some(row) = wanted {
+            commands.send(Command::Data(DataCommand::Look(row)));
+        }
+    }
+
+    fn search(&mut self, ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
+        let (row, rows) = (studio.data.look.row, studio.data.survey.as_ref().map_or(1, |s| s.train.rows.len().max(1)));
+        let searching = studio.data.finding.progress();
+        if searching.is_some() {
+            if icon_button(ui, icons::ICON_CLOSE, "Stop the search").clicked() {
+                commands.send(Command::Data(DataCommand::CancelFind));
+            }
+        } else if icon_button(ui, icons::ICON_SEARCH, "Find next").clicked() && !self.needle.trim().is_empty() {
+            let text = self.needle.trim().to_string();
+            commands.send(Command::Data(DataCommand::Find { text, from: (row + 1) % rows }));
+        }
+        let width = ui.available_width().min(220.0);
+        let edit = TextEdit::singleline(&mut self.needle).hint_text("Find in rows").align(egui::Align2::LEFT_CENTER);
+        let response = ui.add_sized(vec2(width, 26.0), edit);
+        let value = self.needle.clone();
+        response.widget_info(|| {
+            let mut info = egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Find in rows");
+            info.current_text_value = Some(value.clone());
+            info
+        });
+        let entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        if entered && !self.needle.trim().is_empty() {
+            let text = self.needle.trim().to_string();
+            commands.send(Command::Data(DataCommand::Find { text, from: (row + 1) % rows }));
+            response.request_focus();
+        }
+    }
+
+    fn row(&mut self, ui: &mut Ui, studio: &Studio, preview: &Arc<Preview>) {
+        let p = palette(ui);
+        // All shapes are equally high, so that nothing below moves.
+        let mut height = HEIGHT;
+        if let Some(refusal) = &preview.refusal {
+            message(ui, Severity::Warning, &format!("This row is left out: {refusal}"));
+        } else if self.shape == Shape::Tokens {
+            let before = ui.cursor().top();
+            tokens::legend(ui, preview, studio.shared.run.data.max_seq_len);
+            height -= ui.cursor().top() - before;
+        }
+        let frame = egui::Frame::new().fill(p.ground).corner_radius(theme::RADIUS).inner_margin(12);
+        frame.show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            let salt = (preview.row.index, self.shape as u8);
+            let area = ScrollArea::vertical().id_salt(salt).min_scrolled_height(height).max_height(height);
+            area.auto_shrink([false, false]).show(ui, |ui| match (&preview.example, self.shape) {
+                (Some(example), Shape::Chat) => bubbles::ui(ui, example, studio.shared.run.data.loss_on),
+                (Some(_), Shape::Rendered) if preview.refusal.is_none() => {
+                    self.drawn.ui(ui, preview, tokens::Style::Text, usize::MAX);
+                }
+                (Some(_), Shape::Tokens) if preview.refusal.is_none() => {
+                    self.drawn.ui(ui, preview, tokens::Style::Tokens, studio.shared.run.data.max_seq_len);
+                }
+                _ => self.raw(ui, preview),
+            });
+        });
+    }
+
+    /// The row as it stands in the file, where nothing else can be made of it.
+    fn raw(&mut self, ui: &mut Ui, preview: &Arc<Preview>) {
+        if self.raw.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, preview)) {
+            let mut text = serde_json::to_string_pretty(&preview.row.fields).unwrap_or_default();
+            if let Some((end, _)) = text.char_indices().nth(RAW) {
+                text.truncate(end);
+            }
+            self.raw = Some((preview.clone(), text));
+        }
+        let Some((_, text)) = &self.raw else { return };
+        ui.add(Label::new(RichText::new(text).monospace()).wrap().selectable(true));
+    }
+}
