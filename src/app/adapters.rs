@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::job::Job;
 use super::shared::Shared;
-use crate::engine::config::{ModelSection, RunConfig, expand_home};
+use crate::engine::config::{ModelSection, RunConfig};
 use crate::engine::export::adapter_dir;
 use crate::engine::formats::{self, ModelSource};
 use crate::engine::peft::folder::{AdapterConfig, CONFIG_FILE};
@@ -41,14 +41,10 @@ impl Adapters {
         if self.listing.is_some() {
             return;
         }
-        let chosen = shared.prefs.runs_folder.trim().to_string();
+        let folder = shared.prefs.runs_dir();
         self.listing = Some(Job::spawn("list-adapters", &shared.waker, move |task| {
-            let folder = match chosen.as_str() {
-                "" => run_dir::data_home()?.join("runs"),
-                folder => expand_home(folder),
-            };
             let mut runs = Vec::new();
-            for run in run_dir::list(&folder)? {
+            for run in run_dir::list(&folder?)? {
                 task.check()?;
                 if run.has_adapter || !run.checkpoints.is_empty() {
                     let finished = run.has_adapter;

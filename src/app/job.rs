@@ -71,11 +71,6 @@ impl Task {
         self.0.cancel.load(Ordering::SeqCst)
     }
 
-    /// The cancel flag itself, for functions that poll one.
-    pub fn cancel_flag(&self) -> &AtomicBool {
-        &self.0.cancel
-    }
-
     /// An error to leave with when cancelled.
     pub fn check(&self) -> Result<(), JobError> {
         if self.cancelled() { Err(JobError::Cancelled) } else { Ok(()) }

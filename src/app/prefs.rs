@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::chat::ChatSettings;
 use super::room::Room;
-use crate::engine::config::RunConfig;
+use crate::engine::config::{RunConfig, expand_home};
 use crate::engine::formats::atomic_write;
+use crate::engine::train::run_dir;
 
 /// Dark or light.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +140,14 @@ impl Prefs {
                 .map_err(|e| format!("cannot make the folder ({e}): {}", folder.display()))?;
         }
         atomic_write(path, text.as_bytes()).map_err(|e| e.to_string())
+    }
+
+    /// The folder that new runs go to and the runs are listed from.
+    pub fn runs_dir(&self) -> crate::engine::Result<PathBuf> {
+        match self.runs_folder.trim() {
+            "" => Ok(run_dir::data_home()?.join("runs")),
+            folder => Ok(expand_home(folder)),
+        }
     }
 
     /// The run that was being prepared; a fresh one where there is none or it is not understood.

@@ -9,7 +9,7 @@ use super::live::RunView;
 use super::notices::Severity;
 use super::room::Room;
 use super::shared::Shared;
-use crate::engine::config::{FIELDS, RunConfig, expand_home};
+use crate::engine::config::{FIELDS, RunConfig};
 use crate::engine::train::run_dir::{self, RunSummary, Status};
 
 /// Runs whose curves are drawn over each other: as many as there are colours.
@@ -105,10 +105,7 @@ pub struct RunsState {
 
 /// The folder that runs are listed from and new ones go to.
 pub fn folder(shared: &Shared) -> Result<PathBuf, String> {
-    match shared.prefs.runs_folder.trim() {
-        "" => Ok(run_dir::data_home().map_err(|e| e.to_string())?.join("runs")),
-        folder => Ok(expand_home(folder)),
-    }
+    shared.prefs.runs_dir().map_err(|e| e.to_string())
 }
 
 /// Whether a run can go on.

@@ -66,10 +66,9 @@ impl StartFolder {
 
 /// The folder of the run itself (true), or the one that holds the runs.
 fn destination(run: &RunConfig, prefs: &Prefs) -> Result<(PathBuf, bool)> {
-    Ok(match (run.output.dir.trim(), prefs.runs_folder.trim()) {
-        ("", "") => (run_dir::data_home()?.join("runs"), false),
-        ("", folder) => (expand_home(folder), false),
-        (folder, _) => (expand_home(folder), true),
+    Ok(match run.output.dir.trim() {
+        "" => (prefs.runs_dir()?, false),
+        folder => (expand_home(folder), true),
     })
 }
 

@@ -77,7 +77,6 @@ pub struct Training {
     /// Its folder, once it has one.
     pub run_dir: Option<PathBuf>,
     adapter: Option<PathBuf>,
-    failure: Option<String>,
 }
 
 impl Training {
@@ -137,7 +136,6 @@ impl Training {
             outcome: None,
             run_dir: None,
             adapter: None,
-            failure: None,
         }
     }
 
@@ -159,19 +157,18 @@ impl Training {
                     }
                 }
                 Event::Finished { adapter_dir, .. } => self.adapter = Some(adapter_dir.clone()),
-                Event::Failed { error } => self.failure = Some(error.clone()),
                 _ => {}
             }
             on_event(event);
         }
         if let Some(result) = ended {
             self.phase = Phase::Ended;
-            self.outcome = Some(match (result, self.adapter.take(), self.failure.take()) {
+            self.outcome = Some(match (result, self.adapter.take()) {
                 // Stopped while it was still reading: nothing went wrong.
-                (Err(_), None, _) if self.control.stopping() != Stop::No => Outcome::Discarded,
-                (Err(error), ..) => Outcome::Failed(error),
-                (Ok(()), Some(adapter), _) => Outcome::Finished { adapter },
-                (Ok(()), None, _) => Outcome::Discarded,
+                (Err(_), None) if self.control.stopping() != Stop::No => Outcome::Discarded,
+                (Err(error), _) => Outcome::Failed(error),
+                (Ok(()), Some(adapter)) => Outcome::Finished { adapter },
+                (Ok(()), None) => Outcome::Discarded,
             });
         }
     }

@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let adapter = load_adapter(args.adapter.as_deref(), &source.config)?;
     let model = load_model(&source, &args.load)?;
-    let stop = stop_tokens(&model, &tokenizer, &encoder);
+    let stop = encoder.stop_tokens(&model.config.eos);
     let answering = Answering::new();
     let mut chat =
         Chat { args, sampling, tokenizer: &tokenizer, encoder, adapter, model, stop, answering, sides: Vec::new() };
@@ -242,14 +242,4 @@ fn speed(generated: &Generated) -> f64 {
     let first = generated.completions.len();
     let seconds = generated.decode_seconds;
     if generated.new_tokens > first && seconds > 0.0 { (generated.new_tokens - first) as f64 / seconds } else { 0.0 }
-}
-
-/// What ends an answer: the model's own tokens, and what the chat template writes at the end of a turn.
-fn stop_tokens(model: &Model, tokenizer: &TextTokenizer, encoder: &Encoder<'_>) -> Vec<u32> {
-    let mut stop = model.config.eos.clone();
-    stop.extend(tokenizer.eos_id);
-    stop.extend(tokenizer.token_id(encoder.turn_shape().terminator.trim()));
-    stop.sort_unstable();
-    stop.dedup();
-    stop
 }

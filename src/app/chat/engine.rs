@@ -167,11 +167,7 @@ fn run(work: Work, requests: &Receiver<Order>, mouth: &Mouth) -> Result<()> {
         mouth.say(Said::Loading(done, total));
         !mouth.ended()
     })?;
-    let mut stop = model.config.eos.clone();
-    stop.extend(tokenizer.eos_id);
-    stop.extend(tokenizer.token_id(encoder.turn_shape().terminator.trim()));
-    stop.sort_unstable();
-    stop.dedup();
+    let stop = encoder.stop_tokens(&model.config.eos);
     let mut chosen = work.adapter;
     loop {
         let adapter = chosen.as_deref().map(|dir| folder::read(dir, &model.config)).transpose()?;

@@ -131,6 +131,17 @@ impl<'a> Encoder<'a> {
         Ok(Ok(Traced { encoded, text: text.clone(), offsets }))
     }
 
+    /// What ends an answer: the model's own tokens (`eos`), the tokenizer's, and what the chat template writes at the end of a
+    /// turn.
+    pub fn stop_tokens(&self, eos: &[u32]) -> Vec<u32> {
+        let mut stop = eos.to_vec();
+        stop.extend(self.tokenizer.eos_id);
+        stop.extend(self.tokenizer.token_id(self.turn_shape().terminator.trim()));
+        stop.sort_unstable();
+        stop.dedup();
+        stop
+    }
+
     /// The text that the chat template makes.
     pub fn render(
         &self,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::rows::Source;
 use super::tokenize::{Part, SourceReport, tokenize};
-use super::{Encoder, Message, Sample, split};
+use super::{Encoder, Sample, split};
 use crate::engine::config::DataConfig;
 use crate::engine::formats::TextTokenizer;
 use crate::engine::{Error, Result};
@@ -190,15 +190,10 @@ fn about(report: &SourceReport) -> Vec<String> {
     notices
 }
 
-/// Tokens of a conversation, to generate an answer from.
-pub fn render_prompt(tokenizer: &TextTokenizer, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>> {
-    Encoder::new(tokenizer, jiff::ZonedDateTime::now())?.prompt(messages, add_generation_prompt)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{CHATML, byte_tokenizer, file, now, shared_data, smollm2};
-    use super::super::{Format, inspect};
+    use super::super::{Format, Message, inspect};
     use super::*;
     use crate::engine::config::LossOn;
     use crate::engine::formats;
@@ -311,7 +306,7 @@ mod tests {
         assert_eq!(data.report.notices, ["the model has no chat template: conversations are written as ChatML"]);
         let text = tokenizer.decode(&data.train[0].tokens, false).unwrap();
         assert_eq!(text, "<|im_start|>user\nq</s>\n<|im_start|>assistant\na</s>\n");
-        let prompt = render_prompt(&tokenizer, &[Message::user("q")], true).unwrap();
+        let prompt = Encoder::new(&tokenizer, now()).unwrap().prompt(&[Message::user("q")], true).unwrap();
         let text = tokenizer.decode(&prompt, false).unwrap();
         assert_eq!(text, "<|im_start|>user\nq</s>\n<|im_start|>assistant\n");
     }

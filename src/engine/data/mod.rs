@@ -35,7 +35,7 @@ pub use conversation::{Conversation, Example, Message};
 pub use encoder::{Encoded, Encoder, NO_END};
 pub use format::{Fields, Format, Reason};
 pub use inspect::{Column, Inspection, Problem, inspect};
-pub use load::{Dataset, Report, Side, load, load_at, render_prompt};
+pub use load::{Dataset, Report, Side, load, load_at};
 pub use mask::TurnShape;
 pub use pack::{plan_epoch, plan_lengths};
 pub use preview::{Preview, PreviewToken, Previewer};

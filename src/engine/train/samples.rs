@@ -3,7 +3,7 @@
 use super::Control;
 use super::setup::Setup;
 use crate::engine::Result;
-use crate::engine::data::{self, Message};
+use crate::engine::data::{Encoder, Message};
 use crate::engine::generate::{Request, Sampling, generate};
 
 /// Enough to hear how the model speaks, few enough not to hold the run up.
@@ -19,10 +19,10 @@ impl Samples {
     /// Renders the prompts with the model's chat template. Answers are greedy, so that only training changes them.
     pub fn new(prompts: &[String], setup: &Setup) -> Result<Samples> {
         let context = setup.model.config.max_positions;
-        let mut stop = setup.model.config.eos.clone();
-        stop.extend(setup.tokenizer.eos_id);
+        let encoder = Encoder::new(&setup.tokenizer, jiff::ZonedDateTime::now())?;
+        let stop = encoder.stop_tokens(&setup.model.config.eos);
         let request = |prompt: &String| {
-            let tokens = data::render_prompt(&setup.tokenizer, &[Message::user(prompt.clone())], true)?;
+            let tokens = encoder.prompt(&[Message::user(prompt.clone())], true)?;
             let max_new_tokens = MAX_NEW_TOKENS.min(context.saturating_sub(tokens.len()));
             Ok(Request { tokens, adapted: false, max_new_tokens, sampling: Sampling::greedy(), stop: stop.clone() })
         };

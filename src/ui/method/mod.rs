@@ -15,6 +15,7 @@ use super::widgets::{
     card, card_with, figure, icon_text_button, message, page_header, press_area, segmented, strong, two_columns,
 };
 use crate::app::command::Commands;
+use crate::app::gate::sentence;
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio, draft};
 use crate::engine::config::{self, Checkpointing, Quantization, RunConfig, Schedule, TargetModules};
@@ -109,12 +110,6 @@ fn presets(ui: &mut Ui, run: &mut RunConfig) {
             }
         });
     });
-}
-
-/// With a capital letter.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// What the choice comes to.

@@ -72,19 +72,12 @@ pub(super) fn nice_step(rough: f64) -> f64 {
 pub fn grouped(value: f64) -> String {
     let text = format!("{:.3}", value.abs());
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
-    let mut out = String::from(if value < 0.0 { "-" } else { "" });
-    for (i, c) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(c);
-    }
+    // No step or tick is as large as a u64 gets; infinity stays a word.
+    let whole = whole.parse().map_or_else(|_| whole.to_string(), crate::units::grouped);
+    let sign = if value < 0.0 { "-" } else { "" };
     let fraction = fraction.trim_end_matches('0');
-    if !fraction.is_empty() {
-        out.push('.');
-        out.push_str(fraction);
-    }
-    out
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
 }
 
 /// About four digits: `2.314`, `1.98e-4`, `1,234`.
