@@ -170,17 +170,6 @@ fn compare(model: Option<PathBuf>, quantization: &str, compute: &str, like: [&st
     }
 }
 
-/// The Hugging Face folder takes Python to make: where it is absent, the GGUF has to do.
-fn folder() -> Option<PathBuf> {
-    let gguf = common::peers(GGUF)?;
-    let folder = gguf.with_file_name("smollm2-hf");
-    if !folder.exists() {
-        println!("skipped: {} is not there", folder.display());
-        return None;
-    }
-    Some(folder)
-}
-
 #[test]
 fn nf4_f32() {
     compare(common::peers(GGUF), "nf4", "f32", ["gguf", "nf4", "f32"], 3e-4, 1e-3);
@@ -211,16 +200,16 @@ fn blocks_kept_f32() {
 
 #[test]
 fn folder_nf4_f32() {
-    compare(folder(), "nf4", "f32", ["hf", "nf4", "f32"], 3e-4, 1e-3);
+    compare(common::peers_folder(), "nf4", "f32", ["hf", "nf4", "f32"], 3e-4, 1e-3);
 }
 
 /// Against f32, and nearer to it than PEFT in bf16.
 #[test]
 fn folder_nf4_bf16() {
-    compare(folder(), "nf4", "bf16", ["hf", "nf4", "f32"], 1e-2, 5e-2);
+    compare(common::peers_folder(), "nf4", "bf16", ["hf", "nf4", "f32"], 1e-2, 5e-2);
 }
 
 #[test]
 fn folder_unquantized_f32() {
-    compare(folder(), "none", "f32", ["hf", "none", "f32"], 3e-4, 1e-3);
+    compare(common::peers_folder(), "none", "f32", ["hf", "none", "f32"], 3e-4, 1e-3);
 }

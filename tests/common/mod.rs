@@ -64,6 +64,17 @@ pub fn peers(name: &str) -> Option<PathBuf> {
     present(root.or_else(|| Some(dirs::home_dir()?.join(".cache/lora-peers")))?.join(name))
 }
 
+/// The real model as a Hugging Face folder. It takes PyTorch to make (tests/reference/README.md), so CI has only the GGUF,
+/// whose weights are the same.
+pub fn peers_folder() -> Option<PathBuf> {
+    let folder = peers("SmolLM2-135M-Instruct.Q4_1.gguf")?.with_file_name("smollm2-hf");
+    if !folder.exists() {
+        println!("skipped: {} is not there", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
 /// A file of real rows (`LORA_STUDIO_DATA`, default `../shared/data`).
 pub fn data(name: &str) -> Option<PathBuf> {
     let root = std::env::var_os("LORA_STUDIO_DATA").map(PathBuf::from);
