@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::{architecture, architectures, expected, peers, peers_folder};
 use lora_studio::engine::config::Quantization;
 use lora_studio::engine::data::{Batch, Sample};
-use lora_studio::engine::formats;
+use lora_studio::engine::formats::{self, ModelSource};
 use lora_studio::engine::generate::{Finish, Request, Sampling, TextStream, generate, generate_in};
 use lora_studio::engine::model::{LoadOptions, Model, Session, Workspace, WorkspaceSize};
 use lora_studio::engine::ops::Compute;
 use lora_studio::engine::peft::{Adapter, LoraConfig, folder};
+use safetensors::tensor::{Dtype, TensorView};
 
 /// Never set: nothing is cancelled.
 static GO: AtomicBool = AtomicBool::new(false);
@@ -269,19 +270,36 @@ struct Greedy {
     margin: f32,
 }
 
+/// The model as the reference has it: a folder of its weights in bfloat16.
+fn in_bf16<'a>(model: &ModelSource, folder: &'a Path) -> &'a Path {
+    let config = serde_json::json!({
+        "model_type": "llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+        "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152, "max_position_embeddings": 8192,
+        "rope_theta": 1e5, "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "eos_token_id": 2,
+    });
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    let bytes = |name: &str| -> Vec<u8> {
+        model.required(name).unwrap().to_bf16().iter().flat_map(|value| value.to_le_bytes()).collect()
+    };
+    let tensors: Vec<_> = model.config.tensors().into_iter().map(|(name, shape)| (bytes(&name), name, shape)).collect();
+    let views =
+        tensors.iter().map(|(bytes, name, shape)| (name, TensorView::new(Dtype::BF16, shape.clone(), bytes).unwrap()));
+    safetensors::serialize_to_file(views, None, &folder.join("model.safetensors")).unwrap();
+    folder
+}
+
 #[test]
 fn smollm2_says_what_it_says_in_transformers() {
-    // The same weights, where the folder of the reference is not there.
-    let Some(path) = peers("SmolLM2-135M-Instruct.Q4_1.gguf").map(|gguf| peers_folder().unwrap_or(gguf)) else {
-        return;
-    };
+    let Some(gguf) = peers("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let made = tempfile::tempdir().unwrap();
+    let path = in_bf16(&formats::open(&gguf).unwrap(), made.path());
     // tests/reference/greedy.py
     let cases: Vec<Greedy> = serde_json::from_str(include_str!("fixtures/greedy.json")).unwrap();
     assert_eq!(cases.len(), 4);
     // Every choice is clear by far more than f32 rounding.
     assert!(cases.iter().all(|c| c.margin > 0.01));
-    let model = load(&path);
-    let tokenizer = formats::open(&path).unwrap().tokenizer().unwrap();
+    let model = load(path);
+    let tokenizer = formats::open(&gguf).unwrap().tokenizer().unwrap();
     let requests: Vec<Request> =
         cases.iter().map(|c| Request { stop: model.config.eos.clone(), ..request(&c.prompt, false, 48) }).collect();
     let mut streams: Vec<_> = cases.iter().map(|_| (TextStream::new(&tokenizer), String::new())).collect();

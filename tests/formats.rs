@@ -1,6 +1,8 @@
 //! Reading real models. The files are those that the comparison environment downloads; without them a test says
 //! "skipped" and passes, except on CI.
 
+#![allow(clippy::unwrap_used)] // a test
+
 mod common;
 
 use common::{peers, peers_folder};
