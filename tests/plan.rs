@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::{architecture, architectures};
 use lora_studio::engine::config::{self, RunConfig};
-use lora_studio::engine::data::{Dataset, Sample};
+use lora_studio::engine::data::{Dataset, Sample, Samples};
 use lora_studio::engine::formats::{self, DenseType, ModelSource, StoredWeights};
 use lora_studio::engine::memory::{BatchShape, Inputs, Plan};
 use lora_studio::engine::model::{Checkpointing, Layout, LoadOptions, Model, WorkspaceSize};
@@ -18,8 +18,8 @@ use lora_studio::engine::peft::{Adapter, AdapterShape, LoraConfig};
 fn dataset() -> Dataset {
     let sample = |n: usize| Sample { tokens: vec![1; n], trained: (0..n).map(|i| 2 * i >= n).collect(), row: 0 };
     Dataset {
-        train: [3, 40, 7, 21, 33, 40, 5].map(sample).into(),
-        validation: [9, 40].map(sample).into(),
+        train: [3, 40, 7, 21, 33, 40, 5].map(sample).to_vec().into(),
+        validation: [9, 40].map(sample).to_vec().into(),
         ..Dataset::default()
     }
 }
@@ -61,7 +61,8 @@ fn size(data: &Dataset, run: &RunConfig) -> WorkspaceSize {
     };
     let lengths = |rows: &[Sample]| rows.iter().map(|s| s.tokens.len()).collect::<Vec<_>>();
     let supervised = |rows: &[Sample]| rows.iter().map(Sample::supervised).collect::<Vec<_>>();
-    let (train, validation) = (&data.train, &data.validation);
+    let samples = |of: &Samples| of.iter().map(Result::unwrap).collect::<Vec<_>>();
+    let (train, validation) = (&samples(&data.train), &samples(&data.validation));
     let (mut tokens, mut targets) =
         (top(lengths(train), run.train.batch_size), top(supervised(train), run.train.batch_size));
     if run.data.packing {

@@ -9,7 +9,7 @@ use super::args::words;
 use super::model::{LoadArgs, load_adapter, load_model, open_model};
 use super::output::{Failure, duration, grouped, interactive, json, note, say};
 use crate::engine::config::{DataConfig, DataFormat, LossOn};
-use crate::engine::data::{self, Batch};
+use crate::engine::data;
 use crate::engine::model::{Workspace, WorkspaceSize};
 use crate::engine::train::{evaluate, mean_loss};
 
@@ -82,9 +82,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let model = load_model(&source, &args.load)?;
 
     let started = Instant::now();
-    let size = WorkspaceSize::of(data.train.iter().map(|s| Batch::of([s])).collect::<Vec<_>>().iter());
-    let size =
-        WorkspaceSize { tokens: size.tokens.max(BATCH_TOKENS), supervised: size.supervised.max(BATCH_TOKENS), ..size };
+    let longest = data.train.rows().iter().map(|row| row.tokens).max().unwrap_or(0) as usize;
+    let supervised = data.train.rows().iter().map(|row| row.supervised).max().unwrap_or(0) as usize;
+    let size = WorkspaceSize { tokens: longest.max(BATCH_TOKENS), longest, supervised: supervised.max(BATCH_TOKENS) };
     let mut workspace = Workspace::for_inference(&model, adapter.as_ref(), size);
     let bar = progress_bar(data.train.len());
     let losses = evaluate(&model, adapter.as_ref(), &data.train, &mut workspace, &mut |done| {
@@ -93,8 +93,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     })?;
     bar.finish_and_clear();
     let mut rows = vec![Row { tokens: 0, nll: None }; data.report.source.rows];
-    for (sample, loss) in data.train.iter().zip(&losses) {
-        if let Some(row) = rows.get_mut(sample.row).filter(|_| loss.tokens > 0) {
+    for (cut, loss) in data.train.rows().iter().zip(&losses) {
+        if let Some(row) = rows.get_mut(cut.row as usize).filter(|_| loss.tokens > 0) {
             *row = Row { tokens: loss.tokens, nll: Some(loss.nll / loss.tokens as f64) };
         }
     }

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod data;
 pub mod device;
+pub mod digest;
 pub mod error;
 pub mod export;
 pub mod formats;

@@ -213,12 +213,12 @@ impl DataState {
             return;
         }
         self.counted = Some((settings.clone(), seed));
-        if survey.train.rows.is_empty() && survey.train.wrong_rows > 0 {
+        if survey.train.is_empty() && survey.train.summary.wrong_rows > 0 {
             return;
         }
-        let held = survey.validation.as_ref().map_or(0, |held| held.rows.len());
+        let held = survey.validation.as_ref().map_or(0, |held| held.len());
         let survey = survey.clone();
-        let few = survey.train.rows.len() + held <= AT_ONCE;
+        let few = survey.train.len() + held <= AT_ONCE;
         let work = move || DataInfo::of(survey, settings, seed).map_err(|error| error.to_string());
         if few {
             self.counting = None;
@@ -256,7 +256,7 @@ impl DataState {
                 let survey = Arc::new(survey);
                 self.survey = Some(survey.clone());
                 if let Some(key) = &self.key {
-                    if !survey.train.rows.is_empty() {
+                    if !survey.train.is_empty() {
                         Prefs::remember(&mut shared.prefs.recent_data, &key.train);
                     }
                     self.look.begin(&survey, &key.model.tokenizer, key.loss_on, &shared.waker);
@@ -292,7 +292,7 @@ impl DataState {
     pub fn wrong(&self) -> Option<String> {
         let survey = self.survey.as_ref()?;
         let files = [Some(&survey.train), survey.validation.as_ref()];
-        let file = files.into_iter().flatten().find(|file| file.wrong_rows > 0)?;
+        let file = &files.into_iter().flatten().find(|file| file.summary.wrong_rows > 0)?.summary;
         let first = file.problems.first()?;
         let rows = match file.wrong_rows {
             1 => "1 row cannot be read".to_string(),

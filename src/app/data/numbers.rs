@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::MUCH_CUT;
 use crate::engine::Result;
 use crate::engine::config::{DataConfig, TrainConfig};
-use crate::engine::data::{self, CutRow, Report, Survey};
+use crate::engine::data::{self, LengthCounts, Report, Survey};
 use crate::engine::memory::BatchShape;
 use crate::units::grouped;
 
@@ -30,16 +30,14 @@ impl DataInfo {
     /// Counts rows; in proportion to their number.
     pub fn of(survey: Arc<Survey>, settings: DataConfig, seed: u64) -> Result<DataInfo> {
         let cut = survey.cut(&settings, seed)?;
-        let pairs = |rows: &[CutRow]| rows.iter().map(|row| (row.tokens, row.supervised)).collect::<Vec<_>>();
         let report = cut.report;
         let truncated = report.source.truncated + report.validation_source.as_ref().map_or(0, |s| s.truncated);
         let cut_at = (truncated > 0).then_some(settings.max_seq_len);
-        let shape = BatchShape::of_lengths(&pairs(&cut.train), &pairs(&cut.validation), cut_at);
-        let lengths: Vec<usize> = cut.train.iter().map(|row| row.tokens).collect();
+        let shape = BatchShape::of_rows(&cut.train, &cut.validation, cut_at);
         let packing = DataConfig { packing: true, ..settings.clone() };
-        let packed = data::plan_lengths(&lengths, 1, &packing, seed, 0).len();
-        let histogram = Histogram::of(survey.train.rows.iter().map(|row| row.tokens).filter(|n| *n > 0).collect());
-        Ok(DataInfo { settings, report, shape, packed, duplicates: survey.train.duplicates(), histogram })
+        let packed = data::plan_epoch(cut.train.iter().map(|row| row.tokens), 1, &packing, seed, 0).len();
+        let histogram = Histogram::of(survey.train.lengths()?.clone());
+        Ok(DataInfo { settings, report, shape, packed, duplicates: survey.train.duplicates()?, histogram })
     }
 
     /// Sequences of an epoch.
@@ -96,8 +94,8 @@ pub struct Histogram {
     pub bars: Vec<usize>,
     /// Whether the last bar has no end.
     pub open: bool,
-    /// Lengths, ascending.
-    sorted: Vec<u32>,
+    /// Rows by their exact length.
+    lengths: LengthCounts,
 }
 
 /// Bars of a histogram, about.
@@ -105,35 +103,34 @@ const BARS: usize = 48;
 
 impl Histogram {
     /// Rows of these lengths.
-    pub fn of(lengths: Vec<usize>) -> Histogram {
-        let mut sorted: Vec<u32> = lengths.iter().map(|n| u32::try_from(*n).unwrap_or(u32::MAX)).collect();
-        sorted.sort_unstable();
-        let Some(&longest) = sorted.last() else { return Histogram::default() };
+    pub fn of(lengths: LengthCounts) -> Histogram {
+        if lengths.rows() == 0 {
+            return Histogram::default();
+        }
         // A few very long rows must not press all others into one bar.
-        let usual = sorted[(sorted.len() - 1) * 99 / 100];
+        let (longest, usual) = (lengths.longest(), lengths.quantile(0.99));
         let open = longest > usual.saturating_mul(3);
-        let end = if open { usual.saturating_mul(2) } else { longest } as usize;
+        let end = if open { usual.saturating_mul(2) } else { longest };
         let width = nice((end + 1).div_ceil(BARS));
         let count = (end / width) + 1;
         let mut bars = vec![0; count];
-        sorted.iter().for_each(|length| bars[(*length as usize / width).min(count - 1)] += 1);
-        Histogram { width, bars, open, sorted }
+        lengths.iter().for_each(|(length, rows)| bars[(length / width).min(count - 1)] += rows);
+        Histogram { width, bars, open, lengths }
     }
 
     /// Rows longer than this.
     pub fn longer_than(&self, tokens: usize) -> usize {
-        self.sorted.len() - self.sorted.partition_point(|length| *length as usize <= tokens)
+        self.lengths.longer_than(tokens)
     }
 
     /// Rows that were counted.
     pub fn rows(&self) -> usize {
-        self.sorted.len()
+        self.lengths.rows()
     }
 
     /// The length that this share of the rows does not exceed.
     pub fn quantile(&self, share: f64) -> usize {
-        let last = self.sorted.len().saturating_sub(1);
-        self.sorted.get((last as f64 * share).round() as usize).map_or(0, |length| *length as usize)
+        self.lengths.quantile(share)
     }
 }
 

@@ -38,7 +38,7 @@ impl Look {
 
     /// Shows rows of this survey.
     pub fn begin(&mut self, survey: &Arc<Survey>, tokenizer: &Arc<TextTokenizer>, loss_on: LossOn, waker: &Waker) {
-        self.rows = survey.train.rows.len();
+        self.rows = survey.train.len();
         self.worker = None;
         if self.rows == 0 {
             return;
@@ -99,10 +99,7 @@ impl Worker {
 }
 
 fn show(previewer: &Previewer, survey: &Survey, index: usize, loss_on: LossOn) -> crate::engine::Result<Preview> {
-    let file = &survey.train;
-    let place = &file.rows[index];
-    let row = file.source.reader()?.read(&place.bytes, index, place.line)?;
-    previewer.show(row, file.format, loss_on)
+    previewer.show(survey.train.row(index)?, survey.train.summary.format, loss_on)
 }
 
 /// A search through the rows.

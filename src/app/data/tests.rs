@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::app::{Command, Room, Studio};
 use crate::engine::config::RunConfig;
+use crate::engine::data::LengthCounts;
 
 fn studio() -> Studio {
     let mut studio = Studio::open(None, Arc::new(|| {}));
@@ -86,7 +87,13 @@ fn the_window_counts_what_the_trainer_loads() {
     let run = &studio.shared.run;
     let loaded = data::load(&run.data, &model.tokenizer, run.train.seed).unwrap();
     assert_eq!(info.report, loaded.report);
-    let plan = data::plan_epoch(&loaded.train, run.train.batch_size, &run.data, run.train.seed, 0);
+    let plan = data::plan_epoch(
+        loaded.train.rows().iter().map(|row| row.tokens),
+        run.train.batch_size,
+        &run.data,
+        run.train.seed,
+        0,
+    );
     assert_eq!(info.steps_per_epoch(&run.train), plan.len().div_ceil(run.train.grad_accumulation));
 }
 
@@ -202,14 +209,13 @@ fn a_data_set_that_is_not_here_can_be_downloaded_and_only_once_at_a_time() {
 
 #[test]
 fn a_histogram_counts_every_row_and_keeps_outliers_in_its_last_bar() {
-    let lengths: Vec<usize> = (1..=1000).map(|i| 1 + i % 200).chain([50_000]).collect();
-    let histogram = Histogram::of(lengths);
+    let histogram = Histogram::of(LengthCounts::of((1..=1000).map(|i| 1 + i % 200).chain([50_000])));
     assert!(histogram.open && histogram.bars.len() <= 60, "{:?}", histogram.bars);
     assert_eq!(histogram.bars.iter().sum::<usize>(), 1001);
     assert_eq!((histogram.longer_than(200), histogram.longer_than(100)), (1, 501));
     assert_eq!((histogram.quantile(0.0), histogram.quantile(1.0)), (1, 50_000));
-    assert_eq!(Histogram::of(vec![]), Histogram::default());
-    let even = Histogram::of(vec![5; 10]);
+    assert_eq!(Histogram::of(LengthCounts::default()), Histogram::default());
+    let even = Histogram::of(LengthCounts::of([5; 10]));
     assert_eq!((even.open, even.bars.iter().sum::<usize>()), (false, 10));
 }
 
@@ -226,5 +232,5 @@ fn real_rows_are_read_quickly() {
     let mut studio = studio();
     train_on(&mut studio, &path.display().to_string());
     let survey = studio.data.survey.clone().unwrap();
-    assert_eq!((survey.train.rows.len(), survey.train.format), (7473, DataFormat::QuestionAnswer));
+    assert_eq!((survey.train.len(), survey.train.summary.format), (7473, DataFormat::QuestionAnswer));
 }

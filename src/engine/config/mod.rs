@@ -23,8 +23,8 @@ pub use paths::{expand_home, shorten_home, shorten_homes_in};
 pub use presets::{Preset, presets};
 pub use record::{FileRecord, Record};
 pub use run::{
-    Checkpointing, DataConfig, DataFormat, EvalConfig, LossOn, MethodConfig, MethodKind, ModelSection, OptimizerKind,
-    OutputConfig, Quantization, RunConfig, SampleConfig, Schedule, TargetModules, TrainConfig,
+    Checkpointing, DataConfig, DataFormat, EvalConfig, LossOn, MethodConfig, MethodKind, ModelSection, OnBadRow,
+    OptimizerKind, OutputConfig, Quantization, RunConfig, SampleConfig, Schedule, TargetModules, TrainConfig,
 };
 pub use schema::{FIELDS, Field, Kind, field};
 pub use validate::Warning;

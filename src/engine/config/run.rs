@@ -53,6 +53,17 @@ pub enum LossOn {
     All,
 }
 
+/// What happens to rows that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnBadRow {
+    /// The first one ends the run before it begins.
+    #[default]
+    Stop,
+    /// They are left out, counted and listed.
+    Skip,
+}
+
 /// What is trained beside the frozen weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -146,6 +157,12 @@ pub struct DataConfig {
     pub validation: String,
     /// Share of the training rows that is held out for the validation loss instead.
     pub validation_fraction: f64,
+    /// So many rows instead of a share of them.
+    pub validation_rows: usize,
+    /// Rows that say the same as an earlier one are left out.
+    pub deduplicate: bool,
+    /// What happens to rows that cannot be read.
+    pub on_bad_row: OnBadRow,
     /// Shape of the rows.
     pub format: DataFormat,
     /// Longest sequence in tokens; with packing, the size of a pack.
@@ -286,6 +303,9 @@ impl Default for DataConfig {
             train: "builtin:pirate".into(),
             validation: String::new(),
             validation_fraction: 0.0,
+            validation_rows: 0,
+            deduplicate: false,
+            on_bad_row: OnBadRow::Stop,
             format: DataFormat::default(),
             max_seq_len: 512,
             packing: true,

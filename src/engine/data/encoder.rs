@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use sha2::{Digest, Sha256};
 use tokenizers::{PostProcessorWrapper, Tokenizer};
 
 use super::mask::{self, TurnShape};
@@ -26,7 +27,7 @@ pub struct Encoded {
 
 impl Encoded {
     /// The first token that is predicted and counts in the loss.
-    pub(super) fn first_trained(&self) -> Option<usize> {
+    pub(in crate::engine::data) fn first_trained(&self) -> Option<usize> {
         self.trained.iter().skip(1).position(|t| *t).map(|at| at + 1)
     }
 }
@@ -53,6 +54,7 @@ pub struct Encoder<'a> {
     default: Template,
     tool_use: Option<Template>,
     notices: Vec<String>,
+    fingerprint: [u8; 32],
 }
 
 struct Template {
@@ -63,6 +65,7 @@ struct Template {
 impl<'a> Encoder<'a> {
     /// Compiles the model's templates. `now` is the time that templates may print.
     pub fn new(tokenizer: &'a TextTokenizer, now: jiff::ZonedDateTime) -> Result<Encoder<'a>> {
+        let date = now.date().to_string();
         let mut plain = tokenizer.tokenizer.clone();
         plain.with_post_processor(None::<PostProcessorWrapper>);
         let mut notices = Vec::new();
@@ -91,7 +94,22 @@ impl<'a> Encoder<'a> {
         } else if !mask::trains_terminators(&default.chat, &default.shape) {
             notices.push(NO_END.to_string());
         }
-        Ok(Encoder { tokenizer, plain, default, tool_use, notices })
+        let mut hash = Sha256::new();
+        for part in [Some(&source), tool_source.as_ref()].into_iter().flatten() {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+            if part.contains("strftime_now") {
+                // To the day: templates print no more than that.
+                hash.update(date.as_bytes());
+            }
+        }
+        hash.update(format!("{:?}", special_tokens(tokenizer)));
+        Ok(Encoder { tokenizer, plain, default, tool_use, notices, fingerprint: hash.finalize().into() })
+    }
+
+    /// Identifies the templates and what they write beside the messages: the same for the same text of each conversation.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
     }
 
     /// What a person should know about how conversations are written for this model.

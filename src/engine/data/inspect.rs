@@ -1,11 +1,11 @@
 //! What a data file holds, without a model.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::format::Format;
+use super::format::{Format, Reading};
 use super::rows::Source;
-use super::tokenize::choose_format;
+use crate::engine::config::DataConfig;
 use crate::engine::{Error, Result};
 
 /// Rows shown.
@@ -46,8 +46,11 @@ pub struct Column {
 }
 
 /// A row that cannot be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
+    /// Index of the file among those of the source.
+    #[serde(default)]
+    pub file: usize,
     /// Line in the file, from 1.
     pub line: usize,
     /// What was expected and what was found.
@@ -62,7 +65,13 @@ pub fn inspect(spec: &str, format: Format) -> Result<Inspection> {
     for row in source.rows()? {
         let row = row?;
         if found.rows == 0 {
-            (found.format, found.reason) = choose_format(&source, format, &row)?;
+            let settings = DataConfig { format, ..DataConfig::default() };
+            let reading = Reading::choose(&settings, &[&row.fields]).map_err(|message| Error::Row {
+                path: source.file_of(&row).to_path_buf(),
+                line: row.line,
+                message,
+            })?;
+            (found.format, found.reason) = (reading.format, reading.reason);
         }
         found.rows += 1;
         found.add_columns(&row.fields);
@@ -72,7 +81,7 @@ pub fn inspect(spec: &str, format: Format) -> Result<Inspection> {
         {
             found.wrong_rows += 1;
             if found.problems.len() < LISTED {
-                found.problems.push(Problem { line: row.line, message });
+                found.problems.push(Problem { file: row.file as usize, line: row.line, message });
             }
         }
         if found.first.len() < SHOWN {

@@ -1,84 +1,83 @@
 //! The data set of a run.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 
-use serde::Serialize;
-
-use super::rows::Source;
-use super::tokenize::{Part, SourceReport, tokenize};
-use super::{Encoder, Sample, split};
-use crate::engine::config::DataConfig;
+use super::Sample;
+use super::report::Report;
+use super::survey::{CutRow, survey_at};
+use super::tokens::{Tokenized, Tolerance};
+use crate::engine::Result;
+use crate::engine::config::{DataConfig, OnBadRow};
 use crate::engine::formats::TextTokenizer;
-use crate::engine::{Error, Result};
 
 /// Tokenized rows for training and for validation, and what became of the files.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Dataset {
-    /// In the order of the file.
-    pub train: Vec<Sample>,
-    /// In the order of the file; empty when there is no validation.
-    pub validation: Vec<Sample>,
+    /// In the order of the source.
+    pub train: Samples,
+    /// In the order of the source; empty when there is no validation.
+    pub validation: Samples,
     /// What a person should know.
     pub report: Report,
 }
 
-/// What became of the rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// What is trained on.
-    pub train: Side,
-    /// What the validation loss is computed on.
-    pub validation: Side,
-    /// The training file, before rows were held out.
-    pub source: SourceReport,
-    /// The validation file, if there is one.
-    pub validation_source: Option<SourceReport>,
-    /// Sentences to show before the run.
-    pub notices: Vec<String>,
+/// Rows whose tokens are read when they are asked for. Memory holds twelve bytes a row.
+#[derive(Debug)]
+pub struct Samples {
+    rows: Vec<CutRow>,
+    tokens: Tokens,
 }
 
-/// Numbers of one side of the split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Side {
-    /// Rows.
-    pub samples: usize,
-    /// Tokens in them.
-    pub tokens: u64,
-    /// Tokens that count in the loss.
-    pub trained_tokens: u64,
+#[derive(Debug)]
+enum Tokens {
+    /// Where they are read, and the length they are cut at.
+    Stored(Arc<Tokenized>, usize),
+    /// They were given.
+    Given(Vec<Sample>),
 }
 
-impl Side {
-    fn of<T: Measured>(samples: &[T]) -> Side {
-        Side {
-            samples: samples.len(),
-            tokens: samples.iter().map(|s| s.tokens() as u64).sum(),
-            trained_tokens: samples.iter().map(|s| s.supervised() as u64).sum(),
+impl Default for Samples {
+    fn default() -> Samples {
+        Samples { rows: Vec::new(), tokens: Tokens::Given(Vec::new()) }
+    }
+}
+
+/// Samples that are in memory anyway.
+impl From<Vec<Sample>> for Samples {
+    fn from(samples: Vec<Sample>) -> Samples {
+        let row =
+            |s: &Sample| CutRow { row: s.row as u32, tokens: s.tokens.len() as u32, supervised: s.supervised() as u32 };
+        Samples { rows: samples.iter().map(row).collect(), tokens: Tokens::Given(samples) }
+    }
+}
+
+impl Samples {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The lengths of all of them, in order.
+    pub fn rows(&self) -> &[CutRow] {
+        &self.rows
+    }
+
+    /// One of them.
+    pub fn get(&self, index: usize) -> Result<Sample> {
+        match &self.tokens {
+            Tokens::Stored(store, max_seq_len) => store.sample(self.rows[index].row as usize, *max_seq_len),
+            Tokens::Given(samples) => Ok(samples[index].clone()),
         }
     }
-}
 
-/// A row whose lengths are known.
-pub(super) trait Measured {
-    /// Index of the row in its source.
-    fn row(&self) -> usize;
-    /// Its length.
-    fn tokens(&self) -> usize;
-    /// Its tokens that count in the loss.
-    fn supervised(&self) -> usize;
-}
-
-impl Measured for Sample {
-    fn row(&self) -> usize {
-        self.row
-    }
-
-    fn tokens(&self) -> usize {
-        self.tokens.len()
-    }
-
-    fn supervised(&self) -> usize {
-        Sample::supervised(self)
+    /// All of them, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Sample>> {
+        (0..self.len()).map(|index| self.get(index))
     }
 }
 
@@ -89,7 +88,7 @@ pub fn load(settings: &DataConfig, tokenizer: &TextTokenizer, seed: u64) -> Resu
 
 /// Like [`load`], with the time that chat templates print (Llama 3 writes the date into its system prompt). A run that
 /// continues passes the time of its first start, so that its rows keep their tokens. `progress(done, total)` counts bytes of
-/// the files; it returns false to cancel ([`Error::Cancelled`]).
+/// the files; it returns false to cancel ([`Error::Cancelled`](crate::engine::Error::Cancelled)).
 pub fn load_at(
     settings: &DataConfig,
     tokenizer: &TextTokenizer,
@@ -97,101 +96,27 @@ pub fn load_at(
     now: jiff::ZonedDateTime,
     progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Dataset> {
-    let encoder = Encoder::new(tokenizer, now)?;
-    let source = Source::find(&settings.train)?;
-    let held_source = match settings.validation.as_str() {
-        "" => None,
-        name => Some(Source::find(name)?),
+    let tolerance = match settings.on_bad_row {
+        OnBadRow::Stop => Tolerance::Stop,
+        OnBadRow::Skip => Tolerance::List,
     };
-    let before = source.bytes();
-    let total = before + held_source.as_ref().map_or(0, Source::bytes);
-    let mut at = |done: u64| progress(done.min(total), total);
-    if !at(0) {
-        return Err(Error::Cancelled("loading"));
-    }
-    let part = tokenize(&source, settings, &encoder, &mut at)?;
-    let held = match &held_source {
-        Some(held) => Some(tokenize(held, settings, &encoder, &mut |done| at(before + done))?),
-        None => None,
+    let found = survey_at(settings, tokenizer, now, tolerance, progress)?;
+    let cut = found.cut(settings, seed)?;
+    let train = Samples { rows: cut.train, tokens: Tokens::Stored(found.train, settings.max_seq_len) };
+    let validation = match found.validation {
+        Some(held) => Tokens::Stored(held, settings.max_seq_len),
+        None => match &train.tokens {
+            Tokens::Stored(store, max_seq_len) => Tokens::Stored(store.clone(), *max_seq_len),
+            Tokens::Given(_) => Tokens::Given(Vec::new()),
+        },
     };
-    let (train, validation, report) = divide(part, held, settings, seed, encoder.notices())?;
-    Ok(Dataset { train, validation, report })
-}
-
-/// Rows for training, rows for validation, and what to say of them. `held` is the validation file, if there is one.
-pub(super) fn divide<T: Measured>(
-    part: Part<T>,
-    held: Option<Part<T>>,
-    settings: &DataConfig,
-    seed: u64,
-    template_notices: &[String],
-) -> Result<(Vec<T>, Vec<T>, Report)> {
-    let mut notices = Vec::new();
-    let Part { samples, contents, report: source } = part;
-    let (mut train, mut validation, mut validation_source) = (samples, Vec::new(), None);
-    if let Some(held) = held {
-        let trained: HashSet<u64> = contents.iter().copied().collect();
-        let known = held.contents.iter().filter(|content| trained.contains(content)).count();
-        if known > 0 {
-            notices.push(format!(
-                "{known} of the {} validation rows are also training rows: the validation loss will look better than \
-                 it is",
-                held.contents.len()
-            ));
-        }
-        (validation, validation_source) = (held.samples, Some(held.report));
-    } else if settings.validation_fraction > 0.0 {
-        let held_out = split::hold_out(&contents, settings.validation_fraction, seed).ok_or_else(|| {
-            let fraction = settings.validation_fraction;
-            Error::file(
-                format!("validation_fraction = {fraction} needs at least two different rows to share out"),
-                &settings.train,
-            )
-        })?;
-        (validation, train) = train.into_iter().partition(|sample| held_out[sample.row()]);
-        for (side, name) in [(&train, "training"), (&validation, "validation")] {
-            if side.is_empty() {
-                let message = format!("no row that can be trained on is left for {name}: change validation_fraction");
-                return Err(Error::file(message, &settings.train));
-            }
-        }
-    }
-    if [Some(&source), validation_source.as_ref()].into_iter().flatten().any(|s| s.format.is_conversation()) {
-        notices.splice(0..0, template_notices.iter().cloned());
-    }
-    notices.extend([Some(&source), validation_source.as_ref()].into_iter().flatten().flat_map(about));
-    let report =
-        Report { train: Side::of(&train), validation: Side::of(&validation), source, validation_source, notices };
-    Ok((train, validation, report))
-}
-
-/// Sentences about rows that were cut or left out.
-fn about(report: &SourceReport) -> Vec<String> {
-    let rows = |n: usize| if n == 1 { "1 row".to_string() } else { format!("{n} rows") };
-    let mut notices = Vec::new();
-    if report.truncated > 0 {
-        notices.push(format!(
-            "{} of {} cut at max_seq_len (the longest has {} tokens): {}",
-            report.truncated,
-            rows(report.rows),
-            report.longest,
-            report.source
-        ));
-    }
-    for dropped in &report.dropped {
-        notices.push(format!(
-            "{} left out, the first in line {}: {}: {}",
-            rows(dropped.rows),
-            dropped.first_line,
-            dropped.reason,
-            report.source
-        ));
-    }
-    notices
+    Ok(Dataset { train, validation: Samples { rows: cut.validation, tokens: validation }, report: cut.report })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Encoder;
+    use super::super::report::Side;
     use super::super::testing::{CHATML, byte_tokenizer, file, now, shared_data, smollm2};
     use super::super::{Format, Message, inspect};
     use super::*;
@@ -210,6 +135,10 @@ mod tests {
         result.unwrap_err().to_string().replace(&format!("{}/", folder.path().display()), "")
     }
 
+    fn all(samples: &Samples) -> Vec<Sample> {
+        samples.iter().map(Result::unwrap).collect()
+    }
+
     #[test]
     fn rows_become_samples_whose_answers_are_trained() {
         let folder = tempfile::tempdir().unwrap();
@@ -221,22 +150,22 @@ mod tests {
         let tokenizer = chatml();
         let data = load(&settings(&path), &tokenizer, 0).unwrap();
         let trained = |i: usize| {
-            let s = &data.train[i];
+            let s = data.train.get(i).unwrap();
             let ids: Vec<u32> = s.tokens.iter().zip(&s.trained).filter(|(_, t)| **t).map(|(id, _)| *id).collect();
             tokenizer.decode(&ids, false).unwrap()
         };
         assert_eq!((trained(0), trained(1)), ("4<|im_end|>".into(), "ü<|im_end|>".into()));
-        assert_eq!(data.train.iter().map(|s| s.row).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(all(&data.train).iter().map(|s| s.row).collect::<Vec<_>>(), [0, 1]);
         // One token a byte: <|im_start|> user \n 2+2? <|im_end|> \n <|im_start|> assistant \n 4 <|im_end|> \n
         let tokens = 1 + 5 + 4 + 1 + 1 + 1 + 10 + 1 + 1 + 1;
-        assert_eq!(data.train[0].tokens.len(), tokens);
+        assert_eq!(data.train.get(0).unwrap().tokens.len(), tokens);
         assert_eq!(data.report.train, Side { samples: 2, tokens: 2 * tokens as u64 - 1, trained_tokens: 2 + 3 });
         assert_eq!(data.report.source.format, Format::QuestionAnswer);
         assert!(data.report.notices.is_empty(), "{:?}", data.report.notices);
 
         let all = DataConfig { loss_on: LossOn::All, ..settings(&path) };
         let data = load(&all, &tokenizer, 0).unwrap();
-        assert!(data.train[0].trained.iter().all(|t| *t));
+        assert!(data.train.get(0).unwrap().trained.iter().all(|t| *t));
         assert_eq!(data.report.train.trained_tokens, 2 * tokens as u64 - 1 - 2);
     }
 
@@ -248,8 +177,8 @@ mod tests {
         let mut tokenizer = byte_tokenizer(&["<eos>"], None);
         (tokenizer.pad_token, tokenizer.pad_id) = (tokenizer.eos_token.clone(), tokenizer.eos_id);
         let data = load(&settings(&path), &tokenizer, 0).unwrap();
-        assert_eq!(tokenizer.decode(&data.train[1].tokens, false).unwrap(), "two<eos>");
-        assert_eq!(data.train[1].trained, [true; 4]);
+        assert_eq!(tokenizer.decode(&data.train.get(1).unwrap().tokens, false).unwrap(), "two<eos>");
+        assert_eq!(data.train.get(1).unwrap().trained, [true; 4]);
         assert!(data.report.notices.is_empty(), "{:?}", data.report.notices);
     }
 
@@ -265,7 +194,7 @@ mod tests {
         ];
         let path = file(&folder, "d.jsonl", &rows.join("\n"));
         let data = load(&DataConfig { max_seq_len: 40, ..settings(&path) }, &chatml(), 0).unwrap();
-        assert_eq!(data.train.iter().map(|s| (s.row, s.tokens.len())).collect::<Vec<_>>(), [(0, 23), (1, 40)]);
+        assert_eq!(all(&data.train).iter().map(|s| (s.row, s.tokens.len())).collect::<Vec<_>>(), [(0, 23), (1, 40)]);
         let report = &data.report.source;
         assert_eq!((report.rows, report.truncated, report.tokens_cut, report.longest), (4, 1, 42, 82));
         assert_eq!(
@@ -286,15 +215,21 @@ mod tests {
         let data = load(&DataConfig { validation_fraction: 0.2, ..settings(&path) }, &chatml(), 7).unwrap();
         assert_eq!(data.report.train.samples + data.report.validation.samples, 50);
         assert_eq!(data.validation.len(), 10);
-        assert!(data.validation.iter().all(|v| data.train.iter().all(|t| t.tokens != v.tokens)));
+        let train = all(&data.train);
+        assert!(all(&data.validation).iter().all(|v| train.iter().all(|t| t.tokens != v.tokens)));
 
         let other = file(&folder, "v.jsonl", &(38..42).map(row).collect::<String>());
         let data = load(&DataConfig { validation: other, ..settings(&path) }, &chatml(), 7).unwrap();
-        assert_eq!((data.train.len(), data.validation.len()), (50, 4));
-        assert_eq!(
-            data.report.notices,
-            ["2 of the 4 validation rows are also training rows: the validation loss will look better than it is"]
-        );
+        // Rows 38 and 39 are in both files.
+        assert_eq!((data.train.len(), data.validation.len()), (48, 4));
+        let notice =
+            "2 rows left out, the first in line 39: it is also a validation row, which must not be trained on: ";
+        assert_eq!(data.report.notices, [format!("{notice}{path}")]);
+
+        let data = load(&DataConfig { validation_rows: 5, ..settings(&path) }, &chatml(), 7).unwrap();
+        assert!((5..=6).contains(&data.validation.len()), "{}", data.validation.len());
+        let once = DataConfig { deduplicate: true, ..settings(&path) };
+        assert_eq!(load(&once, &chatml(), 7).unwrap().train.len(), 40);
     }
 
     #[test]
@@ -304,7 +239,7 @@ mod tests {
         let tokenizer = byte_tokenizer(&["</s>"], None);
         let data = load(&settings(&path), &tokenizer, 0).unwrap();
         assert_eq!(data.report.notices, ["the model has no chat template: conversations are written as ChatML"]);
-        let text = tokenizer.decode(&data.train[0].tokens, false).unwrap();
+        let text = tokenizer.decode(&data.train.get(0).unwrap().tokens, false).unwrap();
         assert_eq!(text, "<|im_start|>user\nq</s>\n<|im_start|>assistant\na</s>\n");
         let prompt = Encoder::new(&tokenizer, now()).unwrap().prompt(&[Message::user("q")], true).unwrap();
         let text = tokenizer.decode(&prompt, false).unwrap();
@@ -359,7 +294,7 @@ mod tests {
             );
             let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(&source));
             let data = load(&settings(&path), &tokenizer, 0).unwrap();
-            let sample = &data.train[0];
+            let sample = data.train.get(0).unwrap();
             let ids: Vec<u32> =
                 std::iter::zip(&sample.tokens, &sample.trained).filter(|t| *t.1).map(|t| *t.0).collect();
             (tokenizer.decode(&ids, false).unwrap(), data.report.notices)
@@ -381,7 +316,7 @@ mod tests {
         );
         let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(&source));
         let data = load_at(&settings(&path), &tokenizer, 0, now(), &mut |_, _| true).unwrap();
-        assert_eq!((data.train.len(), data.train[0].row), (1, 1));
+        assert_eq!((data.train.len(), data.train.get(0).unwrap().row), (1, 1));
         let dropped = &data.report.source.dropped[0];
         assert_eq!(dropped.reason, "the chat template refuses the conversation: System role not supported");
         assert_eq!((dropped.rows, dropped.first_line), (1, 1));
@@ -407,7 +342,7 @@ mod tests {
         let data = load(&settings(&gsm8k.to_string_lossy()), &tokenizer, 0).unwrap();
         assert_eq!((data.train.len(), data.report.source.rows), (7473, 7473));
         let end = tokenizer.eos_id.unwrap();
-        for sample in data.train.iter().filter(|s| s.tokens.len() < 512) {
+        for sample in all(&data.train).iter().filter(|s| s.tokens.len() < 512) {
             let last = sample.trained.iter().rposition(|t| *t).unwrap();
             assert_eq!(sample.tokens[last], end, "row {}", sample.row);
             // One stretch, the answer: the question and the line break behind the terminator are not trained.

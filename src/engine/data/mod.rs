@@ -1,7 +1,7 @@
 //! Rows to tokens: formats, chat templates, masks, packing.
 //!
 //! The way of a row: file → [`Source`] and [`Row`] → [`Format::read`] → [`Conversation`] or document → [`Encoder`] →
-//! [`Sample`] (tokens with a mask) → [`plan_epoch`] → [`Batch`].
+//! [`Tokenized`] (tokens with a mask, on the disk) → [`Cut`] → [`plan_epoch`] → [`Sample`] → [`Batch`].
 //!
 //! ```
 //! use lora_studio::engine::data::{Message, chat_template};
@@ -17,29 +17,33 @@ mod conversation;
 mod encoder;
 mod format;
 mod inspect;
+mod lengths;
 mod load;
 mod mask;
 mod pack;
 mod preview;
 mod random;
+mod report;
 mod rows;
 mod split;
 mod survey;
 mod template;
 #[cfg(test)]
 mod testing;
-mod tokenize;
+pub mod tokens;
 
 pub use batch::{Batch, Sample};
 pub use conversation::{Conversation, Example, Message};
 pub use encoder::{Encoded, Encoder, NO_END};
 pub use format::{Fields, Format, Reason};
 pub use inspect::{Column, Inspection, Problem, inspect};
-pub use load::{Dataset, Report, Side, load, load_at};
+pub use lengths::LengthCounts;
+pub use load::{Dataset, Samples, load, load_at};
 pub use mask::TurnShape;
-pub use pack::{plan_epoch, plan_lengths};
+pub use pack::{EpochPlan, plan_epoch};
 pub use preview::{Preview, PreviewToken, Previewer};
+pub use report::{Dropped, Report, Side, SourceReport};
 pub use rows::{ENDINGS, Row, RowReader, Rows, Source};
-pub use survey::{Cut, CutRow, Survey, SurveyedFile, SurveyedRow, survey};
+pub use survey::{Cut, CutRow, Survey, survey};
 pub use template::{ChatTemplate, Rendered, TemplateError, chat_template};
-pub use tokenize::{Dropped, SourceReport};
+pub use tokens::Tokenized;

@@ -124,14 +124,13 @@ mod tests {
         let loaded = load(&settings, tokenizer, 0).unwrap();
         let seen = survey(&settings, tokenizer, &mut |_, _| true).unwrap().train;
         let previewer = Previewer::new(tokenizer).unwrap();
-        let mut reader = seen.source.reader().unwrap();
         for sample in loaded.train.iter().take(200) {
-            let place = &seen.rows[sample.row];
-            let row = reader.read(&place.bytes, sample.row, place.line).unwrap();
-            let shown = previewer.show(row, seen.format, loss_on).unwrap();
+            let sample = sample.unwrap();
+            let row = seen.row(sample.row).unwrap();
+            let shown = previewer.show(row, seen.summary.format, loss_on).unwrap();
             assert_eq!(shown.tokens.iter().map(|t| t.id).collect::<Vec<_>>(), sample.tokens);
             assert_eq!(shown.tokens.iter().map(|t| t.trained).collect::<Vec<_>>(), sample.trained);
-            assert_eq!(shown.tokens.len(), place.tokens);
+            assert_eq!(shown.tokens.len(), seen.record(sample.row).unwrap().tokens as usize);
             // The ranges follow one another and leave nothing out.
             let covered: String = shown.tokens.iter().map(|t| &shown.text[t.range.clone()]).collect();
             assert_eq!(covered, shown.text);
@@ -158,7 +157,7 @@ mod tests {
         let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(CHATML));
         let previewer = Previewer::new(&tokenizer).unwrap();
         let fields = serde_json::json!({"question": "q", "answer": "a"});
-        let row = Row { index: 0, line: 1, bytes: 0..0, fields: fields.as_object().unwrap().clone() };
+        let row = Row { index: 0, file: 0, line: 1, bytes: 0..0, fields: fields.as_object().unwrap().clone() };
         let shown = previewer.show(row.clone(), Format::QuestionAnswer, LossOn::Completions).unwrap();
         let ends: Vec<usize> = (0..shown.tokens.len()).filter(|i| shown.tokens[*i].ends_turn).collect();
         // …assistant\n a <|im_end|> \n: the last but one, and not the end of the question.

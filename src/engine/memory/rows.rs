@@ -1,14 +1,14 @@
 //! The lengths of a data set's rows, kept so that the largest batch of any setting is known at once.
 
 use crate::engine::config::{DataConfig, TrainConfig};
-use crate::engine::data::{Dataset, Sample};
+use crate::engine::data::{CutRow, Dataset, LengthCounts};
 use crate::engine::model::WorkspaceSize;
 
 /// What a data set's rows ask of the buffers, for any batch size.
 #[derive(Clone, Debug)]
 pub struct BatchShape {
-    tokens: Lengths,
-    supervised: Lengths,
+    tokens: LengthCounts,
+    supervised: LengthCounts,
     /// The longest validation row and the most supervised tokens of one.
     validation: (usize, usize),
     /// `max_seq_len` that the rows were cut at, if any was.
@@ -20,24 +20,16 @@ impl BatchShape {
     pub fn of(data: &Dataset, settings: &DataConfig) -> BatchShape {
         let report = &data.report;
         let cut = report.source.truncated + report.validation_source.as_ref().map_or(0, |s| s.truncated);
-        let lengths = |samples: &[Sample]| samples.iter().map(|s| (s.tokens.len(), s.supervised())).collect::<Vec<_>>();
-        BatchShape::of_lengths(
-            &lengths(&data.train),
-            &lengths(&data.validation),
-            (cut > 0).then_some(settings.max_seq_len),
-        )
+        BatchShape::of_rows(data.train.rows(), data.validation.rows(), (cut > 0).then_some(settings.max_seq_len))
     }
 
-    /// The same from lengths alone: tokens and supervised tokens of each row. `cut_at` is the `max_seq_len` that rows were
-    /// cut at, if any was.
-    pub fn of_lengths(train: &[(usize, usize)], validation: &[(usize, usize)], cut_at: Option<usize>) -> BatchShape {
+    /// The same from the rows' lengths. `cut_at` is the `max_seq_len` that rows were cut at, if any was.
+    pub fn of_rows(train: &[CutRow], validation: &[CutRow], cut_at: Option<usize>) -> BatchShape {
+        let most = |of: fn(&CutRow) -> u32| validation.iter().map(of).max().unwrap_or(0) as usize;
         BatchShape {
-            tokens: Lengths::new(train.iter().map(|row| row.0).collect()),
-            supervised: Lengths::new(train.iter().map(|row| row.1).collect()),
-            validation: (
-                validation.iter().map(|row| row.0).max().unwrap_or(0),
-                validation.iter().map(|row| row.1).max().unwrap_or(0),
-            ),
+            tokens: LengthCounts::of(train.iter().map(|row| row.tokens as usize)),
+            supervised: LengthCounts::of(train.iter().map(|row| row.supervised as usize)),
+            validation: (most(|row| row.tokens), most(|row| row.supervised)),
             cut_at,
         }
     }
@@ -50,11 +42,11 @@ impl BatchShape {
         let longer = self.cut_at.filter(|at| limit > *at);
         let whole = longer.unwrap_or(limit);
         let length = |n: usize| if n >= whole { limit } else { n };
-        let mut tokens = self.tokens.top(train.batch_size, whole, limit);
-        let mut supervised = self.supervised.top(train.batch_size, limit, limit.saturating_sub(1));
+        let mut tokens = top(&self.tokens, train.batch_size, whole, limit);
+        let mut supervised = top(&self.supervised, train.batch_size, limit, limit.saturating_sub(1));
         if data.packing {
             // A bin holds at most max_seq_len tokens, and never more than there are.
-            let all = self.tokens.top(usize::MAX, whole, limit);
+            let all = top(&self.tokens, usize::MAX, whole, limit);
             tokens = train.batch_size.saturating_mul(limit).min(all);
         }
         if data.packing || longer.is_some() {
@@ -75,39 +67,17 @@ impl BatchShape {
     }
 }
 
-/// Lengths from the longest, with the sum of those before each.
-#[derive(Clone, Debug)]
-struct Lengths {
-    values: Vec<usize>,
-    before: Vec<usize>,
-}
-
-impl Lengths {
-    fn new(mut values: Vec<usize>) -> Lengths {
-        values.sort_unstable_by(|a, b| b.cmp(a));
-        let mut before = Vec::with_capacity(values.len() + 1);
-        before.push(0);
-        for value in &values {
-            before.push(before[before.len() - 1] + value);
-        }
-        Lengths { values, before }
-    }
-
-    fn longest(&self) -> usize {
-        self.values.first().copied().unwrap_or(0)
-    }
-
-    /// Sum of the longest `count`, those of at least `whole` counted as `limit`.
-    fn top(&self, count: usize, whole: usize, limit: usize) -> usize {
-        let count = count.min(self.values.len());
-        let full = self.values.partition_point(|v| *v >= whole).min(count);
-        full * limit + self.before[count] - self.before[full]
-    }
+/// Sum of the longest `count`, those of at least `whole` counted as `limit`.
+fn top(lengths: &LengthCounts, count: usize, whole: usize, limit: usize) -> usize {
+    let count = count.min(lengths.rows());
+    let full = lengths.longer_than(whole.saturating_sub(1)).min(count);
+    full * limit + lengths.sum_of_longest(count) - lengths.sum_of_longest(full)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::data::Sample;
 
     /// Rows of these lengths, all but the first token trained, cut at `limit`.
     fn dataset(lengths: &[usize], validation: &[usize], limit: usize) -> (Dataset, DataConfig) {
@@ -116,8 +86,8 @@ mod tests {
             Sample { tokens: vec![0; n], trained: vec![true; n], row: 0 }
         };
         let mut data = Dataset {
-            train: lengths.iter().map(sample).collect(),
-            validation: validation.iter().map(sample).collect(),
+            train: lengths.iter().map(sample).collect::<Vec<_>>().into(),
+            validation: validation.iter().map(sample).collect::<Vec<_>>().into(),
             ..Dataset::default()
         };
         data.report.source.truncated = lengths.iter().chain(validation).filter(|n| **n > limit).count();

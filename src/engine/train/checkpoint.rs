@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::run_dir::{self, sha256};
+use super::run_dir;
+use crate::engine::digest::sha256;
 use crate::engine::formats::StagedFolder;
 use crate::engine::formats::safetensors::{self, SafetensorsFile};
 use crate::engine::model::ModelConfig;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::engine::Result;
-use crate::engine::data::{Batch, Sample};
+use crate::engine::data::{Batch, CutRow, Samples};
 use crate::engine::model::{Model, Workspace, WorkspaceSize};
 use crate::engine::peft::Adapter;
 
@@ -21,21 +21,22 @@ pub struct RowLoss {
 pub fn evaluate(
     model: &Model,
     adapter: Option<&Adapter>,
-    samples: &[Sample],
+    samples: &Samples,
     workspace: &mut Workspace,
     more: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<RowLoss>> {
     let mut rows = Vec::with_capacity(samples.len());
     let size = workspace.layout().size.clone();
-    for group in groups(samples, &size) {
+    for group in groups(samples.rows(), &size) {
         if !more(rows.len()) {
             break;
         }
-        let batch = Batch::of(&samples[group.clone()]);
+        let members = group.clone().map(|i| samples.get(i)).collect::<Result<Vec<_>>>()?;
+        let batch = Batch::of(&members);
         let nll = model.nll(&batch, adapter, workspace)?;
         let mut rest = &nll[..];
-        for sample in &samples[group] {
-            let (own, others) = rest.split_at(sample.supervised());
+        for row in &samples.rows()[group] {
+            let (own, others) = rest.split_at(row.supervised as usize);
             rows.push(RowLoss { tokens: own.len(), nll: own.iter().map(|&x| f64::from(x)).sum() });
             rest = others;
         }
@@ -50,17 +51,17 @@ pub fn mean_loss(rows: &[RowLoss]) -> f64 {
 }
 
 /// Consecutive samples that fit a workspace of that size together; a sample that alone is too large stays alone.
-fn groups(samples: &[Sample], size: &WorkspaceSize) -> Vec<Range<usize>> {
+fn groups(rows: &[CutRow], size: &WorkspaceSize) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     let (mut tokens, mut supervised) = (0, 0);
-    for (i, sample) in samples.iter().enumerate() {
-        tokens += sample.tokens.len();
-        supervised += sample.supervised();
+    for (i, row) in rows.iter().enumerate() {
+        tokens += row.tokens as usize;
+        supervised += row.supervised as usize;
         match groups.last_mut() {
             Some(group) if tokens <= size.tokens && supervised <= size.supervised => group.end = i + 1,
             _ => {
                 groups.push(i..i + 1);
-                (tokens, supervised) = (sample.tokens.len(), sample.supervised());
+                (tokens, supervised) = (row.tokens as usize, row.supervised as usize);
             }
         }
     }
@@ -73,8 +74,7 @@ mod tests {
 
     #[test]
     fn groups_fill_the_workspace_and_lose_no_row() {
-        let sample = |n: usize| Sample { tokens: vec![1; n], trained: vec![true; n], row: 0 };
-        let samples: Vec<_> = [3, 4, 2, 9, 1, 1].map(sample).into();
+        let samples = [3, 4, 2, 9, 1, 1].map(|n| CutRow { row: 0, tokens: n, supervised: n - 1 });
         let size = WorkspaceSize { tokens: 8, longest: 9, supervised: 8 };
         assert_eq!(groups(&samples, &size), [0..2, 2..3, 3..4, 4..6]);
         assert!(groups(&[], &size).is_empty());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Control, Event, LoadPhase, Stop};
 use crate::engine::Result;
 use crate::engine::config::{self, RunConfig};
-use crate::engine::data::{self, Dataset};
+use crate::engine::data::{self, Dataset, EpochPlan};
 use crate::engine::device;
 use crate::engine::formats::{self, ModelSource, StoredWeights, TextTokenizer};
 use crate::engine::memory::{BatchShape, Inputs, Plan, Price};
@@ -55,8 +55,9 @@ impl Setup {
     }
 
     /// The micro-batches of an epoch, as indices of training samples. The same for the same seed on every machine.
-    pub fn micro_batches(&self, config: &RunConfig, epoch: usize) -> Vec<Vec<usize>> {
-        data::plan_epoch(&self.data.train, config.train.batch_size, &config.data, config.train.seed, epoch)
+    pub fn micro_batches(&self, config: &RunConfig, epoch: usize) -> EpochPlan {
+        let lengths = self.data.train.rows().iter().map(|row| row.tokens);
+        data::plan_epoch(lengths, config.train.batch_size, &config.data, config.train.seed, epoch)
     }
 
     /// The memory and the buffers of the run: what was shown before it began, now from what was loaded.

@@ -119,9 +119,11 @@ impl<'a> Trainer<'a> {
         }
         while self.state.step < self.state.total_steps {
             let epoch = self.setup.micro_batches(self.config, self.state.epoch);
-            let windows: Vec<_> = epoch.chunks(self.config.train.grad_accumulation).collect();
-            for window in windows.iter().skip(self.state.micro_cursor.div_ceil(self.config.train.grad_accumulation)) {
-                let Some(result) = self.step(window)? else {
+            let accumulation = self.config.train.grad_accumulation;
+            let first = self.state.micro_cursor.next_multiple_of(accumulation);
+            for start in (first..epoch.len()).step_by(accumulation) {
+                let window: Vec<&[u32]> = epoch.iter().skip(start).take(accumulation).collect();
+                let Some(result) = self.step(&window)? else {
                     return match self.control.stopping() {
                         Stop::Discard => Ok(()),
                         _ => self.finish(),
@@ -142,10 +144,13 @@ impl<'a> Trainer<'a> {
     }
 
     /// One optimizer step over a window of micro-batches; `None` when the run is being stopped, and then nothing changed.
-    fn step(&mut self, window: &[Vec<usize>]) -> Result<Option<StepResult>> {
+    fn step(&mut self, window: &[&[u32]]) -> Result<Option<StepResult>> {
         let started = Instant::now();
-        let batches: Vec<Batch> =
-            window.iter().map(|rows| Batch::of(rows.iter().map(|&i| &self.setup.data.train[i]))).collect();
+        let batch = |rows: &&[u32]| {
+            let samples = rows.iter().map(|&i| self.setup.data.train.get(i as usize)).collect::<Result<Vec<_>>>()?;
+            Ok(Batch::of(&samples))
+        };
+        let batches = window.iter().map(batch).collect::<Result<Vec<Batch>>>()?;
         let tokens: usize = batches.iter().map(|b| b.tokens.len()).sum();
         let supervised: usize = batches.iter().map(|b| b.targets.len()).sum();
 

@@ -54,7 +54,7 @@ impl View {
             ui.add_space(theme::GAP);
             numbers::ui(ui, studio, info);
         }
-        if let Some(survey) = data.survey.as_ref().filter(|survey| !survey.train.rows.is_empty()) {
+        if let Some(survey) = data.survey.as_ref().filter(|survey| !survey.train.is_empty()) {
             ui.add_space(theme::GAP);
             self.rows.ui(ui, studio, survey, commands);
         }

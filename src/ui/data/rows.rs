@@ -63,7 +63,7 @@ impl View {
     }
 
     fn toolbar(&mut self, ui: &mut Ui, studio: &Studio, survey: &Survey, commands: &mut Commands) {
-        let rows = survey.train.rows.len();
+        let rows = survey.train.len();
         let row = studio.data.look.row;
         let mut wanted = None;
         ui.horizontal(|ui| {
@@ -84,7 +84,7 @@ impl View {
                     wanted = Some(row + 1);
                 }
             });
-            let line = survey.train.rows.get(row).map_or(0, |row| row.line);
+            let line = survey.train.record(row).map_or(0, |record| record.line);
             ui.label(RichText::new(format!("line {}", grouped(line as u64))).weak().small());
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.allocate_ui_with_layout(vec2(224.0, 26.0), Layout::left_to_right(Align::Center), |ui| {
@@ -105,7 +105,7 @@ impl View {
     }
 
     fn search(&mut self, ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
-        let (row, rows) = (studio.data.look.row, studio.data.survey.as_ref().map_or(1, |s| s.train.rows.len().max(1)));
+        let (row, rows) = (studio.data.look.row, studio.data.survey.as_ref().map_or(1, |s| s.train.len().max(1)));
         let searching = studio.data.finding.progress();
         if searching.is_some() {
             if icon_button(ui, icons::ICON_CLOSE, "Stop the search").clicked() {

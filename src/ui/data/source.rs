@@ -8,7 +8,7 @@ use crate::app::data::{DataCommand, DataProblem};
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio};
 use crate::engine::config::{DataFormat, RunConfig};
-use crate::engine::data::SurveyedFile;
+use crate::engine::data::tokens::Summary;
 use crate::ui::action::Action;
 use crate::ui::theme::{self, palette};
 use crate::ui::widgets::{card, icon_text_button, message, progress, segmented, strong};
@@ -104,10 +104,10 @@ impl View {
             }
             if let Some(survey) = &studio.data.survey {
                 ui.add_space(2.0);
-                format_choice(ui, Some(&survey.train), &mut run);
-                wrong_rows(ui, &survey.train, "the training file");
+                format_choice(ui, Some(&survey.train.summary), &mut run);
+                wrong_rows(ui, &survey.train.summary, "the training file");
                 if let Some(held) = &survey.validation {
-                    wrong_rows(ui, held, "the validation file");
+                    wrong_rows(ui, &held.summary, "the validation file");
                 }
             } else if studio.data.problem.is_some() && run.data.format != DataFormat::Auto {
                 format_choice(ui, None, &mut run);
@@ -256,7 +256,7 @@ fn show_problem(ui: &mut Ui, studio: &Studio, problem: &DataProblem, run: &mut R
 }
 
 /// How the rows are read, why, and another choice.
-fn format_choice(ui: &mut Ui, file: Option<&SurveyedFile>, run: &mut RunConfig) {
+fn format_choice(ui: &mut Ui, file: Option<&Summary>, run: &mut RunConfig) {
     ui.horizontal(|ui| {
         let label = ui.label(RichText::new("Format").weak());
         let found = file.filter(|_| run.data.format == DataFormat::Auto).map(|file| file.format);
@@ -293,7 +293,7 @@ fn format_name(format: DataFormat) -> &'static str {
 }
 
 /// What is wrong with rows of a file, by line.
-fn wrong_rows(ui: &mut Ui, file: &SurveyedFile, which: &str) {
+fn wrong_rows(ui: &mut Ui, file: &Summary, which: &str) {
     if file.wrong_rows == 0 {
         return;
     }

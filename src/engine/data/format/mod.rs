@@ -16,8 +16,10 @@
 mod fields;
 mod messages;
 mod pairs;
+mod reading;
 mod sharegpt;
 
+pub use reading::Reading;
 use serde_json::{Map, Value};
 
 use super::{Conversation, Example};

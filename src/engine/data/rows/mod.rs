@@ -18,6 +18,8 @@ use serde_json::{Map, Value};
 pub struct Row {
     /// Position in the source, from 0.
     pub index: usize,
+    /// Its file: index in [`Source::files`].
+    pub file: u32,
     /// Line in the file, from 1 (for a JSON array: the line where the row begins).
     pub line: usize,
     /// Where it lies in the source, in bytes, with white space around it.

@@ -74,7 +74,7 @@ impl Rows {
             Layout::Text => self.next_document()?,
         };
         Ok(found.map(|(line, fields)| {
-            let row = Row { index: self.index, line, bytes: before..self.bytes.done, fields };
+            let row = Row { index: self.index, file: 0, line, bytes: before..self.bytes.done, fields };
             self.index += 1;
             row
         }))

@@ -54,6 +54,21 @@ impl Source {
         &self.path
     }
 
+    /// The files.
+    pub fn files(&self) -> &[PathBuf] {
+        std::slice::from_ref(&self.path)
+    }
+
+    /// The file that a row comes from.
+    pub fn file_of(&self, row: &Row) -> &Path {
+        self.files().get(row.file as usize).map_or(&self.path, PathBuf::as_path)
+    }
+
+    /// The bytes of data that ship with the program.
+    pub fn embedded(&self) -> Option<&'static [u8]> {
+        self.builtin
+    }
+
     /// Size in bytes; 0 when the system does not say.
     pub fn bytes(&self) -> u64 {
         match self.builtin {
@@ -125,7 +140,7 @@ impl RowReader {
             // An element of an array begins behind the comma of the one before it.
             serde_json::from_str(text.trim().trim_start_matches(',')).map_err(|_| changed())?
         };
-        Ok(Row { index, line, bytes: place.clone(), fields })
+        Ok(Row { index, file: 0, line, bytes: place.clone(), fields })
     }
 }
 

@@ -28,7 +28,6 @@ use crate::engine::{Error, Result};
 pub use journal::Events;
 pub use list::{RunSummary, Status, list, summary};
 pub use notes::{notes, rename, write_notes};
-pub(crate) use record::sha256;
 pub use record::{changed_inputs, input_files};
 
 /// A run folder that this process owns. Dropping it gives the folder free.

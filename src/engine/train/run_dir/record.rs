@@ -1,12 +1,10 @@
 //! The record of a run's inputs: which files, how large, which bytes.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use crate::engine::config::{FileRecord, Record, RunConfig};
+use crate::engine::digest::{sha256, sha256_remembered};
 use crate::engine::formats::atomic_write;
 use crate::engine::{Error, Result};
 
@@ -51,7 +49,7 @@ pub(super) fn begin(inputs: &[PathBuf]) -> Result<Record> {
 /// Hashes the inputs and writes the run file again, now complete.
 pub(super) fn hash_into(mut config: RunConfig, mut record: Record, path: &Path) -> Result<()> {
     for file in &mut record.files {
-        file.sha256 = sha256(Path::new(&file.path))?;
+        file.sha256 = sha256_remembered(Path::new(&file.path))?;
     }
     config.record = Some(record);
     atomic_write(path, config.to_toml()?.as_bytes())
@@ -73,19 +71,4 @@ pub fn changed_inputs(record: &Record) -> Vec<String> {
         }
     }
     changed
-}
-
-/// SHA-256 of a file, in hexadecimal.
-pub(crate) fn sha256(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(Error::io("read the file", path))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer).map_err(Error::io("read the file", path))?;
-        if n == 0 {
-            break;
-        }
-        hasher.update(&buffer[..n]);
-    }
-    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
 }

@@ -1,0 +1,267 @@
+//! From rows to tokens, on all cores: one thread reads, the others tokenize, the caller writes.
+
+use std::collections::HashMap;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::bytes::Growing;
+use super::record::Record;
+use super::{Summary, Tokenized};
+use crate::engine::config::DataConfig;
+use crate::engine::data::format::{Fields, Reading};
+use crate::engine::data::inspect::Problem;
+use crate::engine::data::rows::{Row, Source};
+use crate::engine::data::{Encoded, Encoder};
+use crate::engine::{Error, Result};
+
+/// Rows that are tokenized together.
+const CHUNK_ROWS: usize = 1024;
+/// Bytes of rows that are tokenized together: long rows make small chunks.
+const CHUNK_BYTES: u64 = 4 << 20;
+/// Rows that the format is recognised from.
+const LOOKED_AT: usize = 32;
+/// Wrong rows listed; all are counted.
+const LISTED: usize = 100;
+/// Different reasons kept why rows cannot be trained on.
+const REASONS: usize = 200;
+
+/// What to do about a row that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tolerance {
+    /// The first one is an error.
+    Stop,
+    /// List and count them.
+    List,
+}
+
+/// Rows that were read together.
+struct Chunk {
+    rows: Vec<Row>,
+    wrong: Vec<Error>,
+    /// Bytes of the source that were read so far.
+    done: u64,
+}
+
+/// Reads and tokenizes a source into two files or into memory. `progress` is told the bytes of it that are done; false
+/// ends with [`Error::Cancelled`].
+pub(super) fn tokenize(
+    source: &Source,
+    settings: &DataConfig,
+    encoder: &Encoder,
+    tolerance: Tolerance,
+    into: [Growing; 2],
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Tokenized> {
+    let rows = source.rows()?;
+    let [index, tokens] = into;
+    let mut writer = Writer { index, tokens, offset: 0, summary: Summary::default(), reasons: HashMap::new() };
+    std::thread::scope(|scope| {
+        // The channel is short: what is read and not yet tokenized is memory.
+        let (send, receive) = bounded::<Result<Chunk>>(1);
+        let reader = std::thread::Builder::new().name("read-rows".into());
+        reader
+            .spawn_scoped(scope, move || read(rows, &send))
+            .map_err(|e| Error::Other(format!("the system gives no thread for reading: {e}")))?;
+        consume(source, settings, encoder, tolerance, &mut writer, receive, progress)
+    })?;
+    let Writer { index, tokens, mut summary, .. } = writer;
+    summary.problems.sort_by_key(|problem| (problem.file, problem.line));
+    Ok(Tokenized::new(source.clone(), summary, index.finish()?, tokens.finish()?))
+}
+
+/// Sends chunks until the rows end, an error ends them, or nobody listens.
+fn read(mut rows: crate::engine::data::Rows, send: &Sender<Result<Chunk>>) {
+    loop {
+        let mut chunk = Chunk { rows: Vec::new(), wrong: Vec::new(), done: 0 };
+        let (mut bytes, mut ended) = (0, false);
+        while chunk.rows.len() + chunk.wrong.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
+            match rows.next() {
+                Some(Ok(row)) => {
+                    bytes += row.bytes.end - row.bytes.start;
+                    chunk.rows.push(row);
+                }
+                Some(Err(error @ Error::Row { .. })) => {
+                    chunk.wrong.push(error);
+                    if !rows.resume() {
+                        ended = true;
+                        break;
+                    }
+                }
+                Some(Err(error)) => {
+                    let _ = send.send(Err(error));
+                    return;
+                }
+                None => {
+                    ended = true;
+                    break;
+                }
+            }
+        }
+        chunk.done = rows.bytes_read();
+        if send.send(Ok(chunk)).is_err() || ended {
+            return;
+        }
+    }
+}
+
+fn consume(
+    source: &Source,
+    settings: &DataConfig,
+    encoder: &Encoder,
+    tolerance: Tolerance,
+    writer: &mut Writer,
+    chunks: Receiver<Result<Chunk>>,
+    progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<()> {
+    let mut reading: Option<Reading> = None;
+    for chunk in chunks.iter() {
+        let Chunk { rows, wrong, done } = chunk?;
+        if !progress(done) {
+            return Err(Error::Cancelled("loading"));
+        }
+        for error in wrong {
+            writer.wrong(error, tolerance, source)?;
+        }
+        if rows.is_empty() {
+            continue;
+        }
+        if reading.is_none() {
+            let first: Vec<&Fields> = rows.iter().take(LOOKED_AT).map(|row| &row.fields).collect();
+            let chosen = Reading::choose(settings, &first).map_err(|message| row_error(source, &rows[0], message))?;
+            (writer.summary.format, writer.summary.reason) = (chosen.format, chosen.reason.clone());
+            reading = Some(chosen);
+        }
+        let Some(reading) = &reading else { continue };
+        let encode = |row: &Row| -> Result<Outcome> {
+            Ok(match reading.read(&row.fields) {
+                Ok(example) => Outcome::Encoded(content_of(row), encoder.encode(&example, settings.loss_on)?),
+                Err(message) => Outcome::Wrong(row_error(source, row, message)),
+            })
+        };
+        let outcomes: Vec<Result<Outcome>> = rows.par_iter().map(encode).collect();
+        for (row, outcome) in rows.iter().zip(outcomes) {
+            match outcome? {
+                Outcome::Encoded(content, encoded) => writer.row(row, content, encoded)?,
+                Outcome::Wrong(error) => writer.wrong(error, tolerance, source)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Outcome {
+    /// What identifies the row's content, and its tokens.
+    Encoded(u64, std::result::Result<Encoded, String>),
+    Wrong(Error),
+}
+
+fn row_error(source: &Source, row: &Row, message: String) -> Error {
+    Error::Row { path: source.file_of(row).to_path_buf(), line: row.line, message }
+}
+
+/// The first 64 bits of the SHA-256 of the row's columns.
+fn content_of(row: &Row) -> u64 {
+    let digest = Sha256::digest(serde_json::to_vec(&row.fields).unwrap_or_default());
+    digest.iter().take(8).fold(0, |whole, byte| whole << 8 | u64::from(*byte))
+}
+
+struct Writer {
+    index: Growing,
+    tokens: Growing,
+    offset: u64,
+    summary: Summary,
+    reasons: HashMap<String, u32>,
+}
+
+impl Writer {
+    fn row(&mut self, row: &Row, content: u64, encoded: std::result::Result<Encoded, String>) -> Result<()> {
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let mut record = Record {
+            offset: self.offset,
+            content,
+            start: row.bytes.start,
+            end: row.bytes.end,
+            file: row.file,
+            line: narrow(row.line),
+            ..Record::default()
+        };
+        match encoded {
+            Ok(encoded) => {
+                let ranges = runs(&encoded.trained);
+                let mut bytes = Vec::with_capacity(4 * encoded.tokens.len() + 8 * ranges.len());
+                bytes.extend(encoded.tokens.iter().flat_map(|token| token.to_le_bytes()));
+                bytes.extend(ranges.iter().flatten().flat_map(|bound| bound.to_le_bytes()));
+                self.tokens.write(&bytes)?;
+                self.offset += bytes.len() as u64;
+                record.tokens = narrow(encoded.tokens.len());
+                record.ranges = narrow(ranges.len());
+                record.first = encoded.first_trained().map(narrow);
+                record.last = ranges.last().map_or(0, |range| range[1]);
+                record.supervised = ranges.iter().map(|[from, to]| to - (*from).max(1).min(*to)).sum();
+                self.summary.tokens += u64::from(record.tokens);
+            }
+            Err(reason) => record.refusal = Some(self.reason(reason)),
+        }
+        self.summary.rows += 1;
+        if self.summary.rows > u32::MAX as usize {
+            return Err(Error::Other("the data set has more than 4,294,967,295 rows: split it".into()));
+        }
+        self.index.write(&record.to_bytes())
+    }
+
+    fn reason(&mut self, reason: String) -> u32 {
+        let refusals = &mut self.summary.refusals;
+        let reason = if refusals.len() + 1 < REASONS || self.reasons.contains_key(&reason) {
+            reason
+        } else {
+            "another reason".to_string()
+        };
+        *self.reasons.entry(reason).or_insert_with_key(|reason| {
+            refusals.push(reason.clone());
+            refusals.len() as u32 - 1
+        })
+    }
+
+    fn wrong(&mut self, error: Error, tolerance: Tolerance, source: &Source) -> Result<()> {
+        let Error::Row { path, line, message } = error else { return Err(error) };
+        if tolerance == Tolerance::Stop {
+            return Err(Error::Row { path, line, message });
+        }
+        self.summary.wrong_rows += 1;
+        if self.summary.problems.len() < LISTED {
+            let file = source.files().iter().position(|file| *file == path).unwrap_or(0);
+            self.summary.problems.push(Problem { file, line, message });
+        }
+        Ok(())
+    }
+}
+
+/// Ranges of `true`.
+fn runs(flags: &[bool]) -> Vec<[u32; 2]> {
+    let mut runs = Vec::new();
+    let mut start = None;
+    for (at, flag) in flags.iter().copied().chain([false]).enumerate() {
+        match (flag, start) {
+            (true, None) => start = Some(at as u32),
+            (false, Some(first)) => {
+                runs.push([first, at as u32]);
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn runs_are_the_trained_stretches() {
+        assert_eq!(runs(&[true, false, true, true]), [[0, 1], [2, 4]]);
+        assert!(runs(&[false, false]).is_empty() && runs(&[]).is_empty());
+    }
+}

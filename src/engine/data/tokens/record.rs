@@ -1,0 +1,119 @@
+//! The index entry of a row.
+
+use std::ops::Range;
+
+/// Bytes of a [`Record`] on the disk.
+pub(super) const RECORD_BYTES: usize = 72;
+/// Bytes of a range of trained tokens on the disk.
+pub(super) const RANGE_BYTES: usize = 8;
+/// Stands for "none" in a record's fields.
+const NONE: u32 = u32::MAX;
+
+/// What the index says of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Where its tokens begin in the other file, in bytes.
+    pub offset: u64,
+    /// Identifies what is in the row.
+    pub content: u64,
+    /// Where it lies in its file: the first byte.
+    pub start: u64,
+    /// The byte behind it.
+    pub end: u64,
+    /// Its file: index in [`Source::files`](super::super::Source).
+    pub file: u32,
+    /// Its line in the file, from 1.
+    pub line: u32,
+    /// Its length in tokens, uncut.
+    pub tokens: u32,
+    /// Ranges of trained tokens.
+    pub ranges: u32,
+    /// The first trained token behind the very first token.
+    pub first: Option<u32>,
+    /// The token behind the last trained one.
+    pub last: u32,
+    /// Tokens that count in the loss.
+    pub supervised: u32,
+    /// Index in the refusals, for a row without tokens.
+    pub refusal: Option<u32>,
+    /// What is odd about the row, as bits ([`super::super::check::Oddity`]).
+    pub oddities: u32,
+}
+
+impl Record {
+    /// Where the row lies in its file.
+    pub fn place(&self) -> Range<u64> {
+        self.start..self.end
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; RECORD_BYTES] {
+        let wide = [self.offset, self.content, self.start, self.end];
+        let none = |value: Option<u32>| value.unwrap_or(NONE);
+        let narrow = [
+            self.file,
+            self.line,
+            self.tokens,
+            self.ranges,
+            none(self.first),
+            self.last,
+            self.supervised,
+            none(self.refusal),
+            self.oddities,
+            0,
+        ];
+        let mut bytes = [0; RECORD_BYTES];
+        let (left, right) = bytes.split_at_mut(32);
+        left.as_chunks_mut().0.iter_mut().zip(wide).for_each(|(into, value)| *into = value.to_le_bytes());
+        right.as_chunks_mut().0.iter_mut().zip(narrow).for_each(|(into, value)| *into = value.to_le_bytes());
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Record {
+        let (left, right) = bytes.split_at(32);
+        let wide = |i: usize| left.as_chunks().0.get(i).map_or(0, |b| u64::from_le_bytes(*b));
+        let narrow = |i: usize| right.as_chunks().0.get(i).map_or(0, |b| u32::from_le_bytes(*b));
+        let some = |value: u32| (value != NONE).then_some(value);
+        Record {
+            offset: wide(0),
+            content: wide(1),
+            start: wide(2),
+            end: wide(3),
+            file: narrow(0),
+            line: narrow(1),
+            tokens: narrow(2),
+            ranges: narrow(3),
+            first: some(narrow(4)),
+            last: narrow(5),
+            supervised: narrow(6),
+            refusal: some(narrow(7)),
+            oddities: narrow(8),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_comes_back_from_its_bytes() {
+        let record = Record {
+            offset: 1 << 40,
+            content: u64::MAX,
+            start: 3,
+            end: 1 << 35,
+            file: 7,
+            line: 90_000_001,
+            tokens: 12,
+            ranges: 2,
+            first: Some(0),
+            last: 11,
+            supervised: 5,
+            refusal: None,
+            oddities: 0x81,
+        };
+        assert_eq!(Record::from_bytes(&record.to_bytes()), record);
+        let refused = Record { first: None, refusal: Some(4), ..record };
+        assert_eq!(Record::from_bytes(&refused.to_bytes()), refused);
+    }
+}

@@ -1,0 +1,204 @@
+use super::cache::tokenized_in;
+use super::*;
+use crate::engine::config::{DataConfig, LossOn, OnBadRow};
+use crate::engine::data::testing::{CHATML, byte_tokenizer, file, now, shared_data};
+use crate::engine::data::{CutRow, Encoded, Encoder, Survey, survey};
+use crate::engine::formats::TextTokenizer;
+
+fn tokenizer() -> TextTokenizer {
+    byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(CHATML))
+}
+
+fn look(settings: &DataConfig) -> Survey {
+    survey(settings, &tokenizer(), &mut |_, _| true).unwrap()
+}
+
+fn settings(train: &str) -> DataConfig {
+    DataConfig { train: train.into(), ..DataConfig::default() }
+}
+
+/// The rows encoded one by one, without index or cut.
+fn encoded(train: &str, loss_on: LossOn) -> Vec<std::result::Result<Encoded, String>> {
+    let tokenizer = tokenizer();
+    let encoder = Encoder::new(&tokenizer, now()).unwrap();
+    let rows = Source::find(train).unwrap().rows().unwrap();
+    let read = |row: &Row| Format::Auto.read(&row.fields).unwrap();
+    rows.map(|row| encoder.encode(&read(&row.unwrap()), loss_on).unwrap()).collect()
+}
+
+/// What is kept of the rows, and in what length, is what cutting each of them by hand gives.
+fn as_cut_by_hand(train: &str) {
+    for loss_on in [LossOn::Completions, LossOn::All] {
+        let rows = encoded(train, loss_on);
+        let seen = look(&DataConfig { loss_on, ..settings(train) });
+        assert_eq!(seen.train.len(), rows.len());
+        for max_seq_len in [2, 40, 90, 150, 10_000] {
+            let mut expected = Vec::new();
+            for (row, encoded) in rows.iter().enumerate() {
+                let Ok(encoded) = encoded else { continue };
+                let (mut tokens, mut trained) = (encoded.tokens.clone(), encoded.trained.clone());
+                (tokens.truncate(max_seq_len), trained.truncate(max_seq_len));
+                let sample = Sample { tokens, trained, row };
+                if sample.supervised() > 0 {
+                    expected.push(sample);
+                }
+            }
+            let cut = match seen.cut(&DataConfig { loss_on, max_seq_len, ..settings(train) }, 5) {
+                Ok(cut) => cut,
+                Err(error) => {
+                    assert!(expected.is_empty() && error.to_string().contains("can be trained on"), "{error}");
+                    continue;
+                }
+            };
+            let samples: Vec<Sample> =
+                cut.train.iter().map(|row| seen.train.sample(row.row as usize, max_seq_len).unwrap()).collect();
+            assert_eq!(samples, expected);
+            let counted = |s: &Sample| CutRow {
+                row: s.row as u32,
+                tokens: s.tokens.len() as u32,
+                supervised: s.supervised() as u32,
+            };
+            assert_eq!(cut.train, expected.iter().map(counted).collect::<Vec<_>>());
+            assert_eq!(cut.report.source.rows, rows.len());
+            assert_eq!(cut.report.train.tokens, expected.iter().map(|s| s.tokens.len() as u64).sum::<u64>());
+        }
+    }
+}
+
+#[test]
+fn a_cut_keeps_what_cutting_each_row_by_hand_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |i: usize| format!("{{\"question\":\"{}?\",\"answer\":\"{}\"}}\n", "q".repeat(i * 7), i % 4);
+    as_cut_by_hand(&file(&folder, "d.jsonl", &(0..20).map(row).collect::<String>()));
+    let refused = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}\n\
+                   {\"messages\":[{\"role\":\"assistant\",\"content\":\"b\"}]}\n";
+    as_cut_by_hand(&file(&folder, "m.jsonl", refused));
+    let turns = |n: usize| {
+        let turn = |i: usize| format!("{{\"role\":\"{}\",\"content\":\"{i}\"}}", ["user", "assistant"][i % 2]);
+        format!("{{\"messages\":[{}]}}\n", (0..n).map(turn).collect::<Vec<_>>().join(","))
+    };
+    as_cut_by_hand(&file(&folder, "n.jsonl", &(2..12).map(turns).collect::<String>()));
+    as_cut_by_hand(&file(&folder, "t.txt", "one\n\n two \nthree\n"));
+    if let Some(real) = shared_data("identity.json") {
+        as_cut_by_hand(&real.to_string_lossy());
+    }
+}
+
+#[test]
+fn what_is_kept_on_the_disk_is_what_was_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let row = |i: usize| match i % 5 {
+        4 => "{\"question\":3}\n".to_string(),
+        _ => format!("{{\"question\":\"{}\",\"answer\":\"{}\"}}\n", "é".repeat(i % 31), "a".repeat(i % 7)),
+    };
+    let path = file(&folder, "d.jsonl", &(0..9000).map(row).collect::<String>());
+    let tokenizer = tokenizer();
+    let encoder = Encoder::new(&tokenizer, now()).unwrap();
+    let source = Source::find(&path).unwrap();
+    let read = |settings: &DataConfig, root: &std::path::Path, progress: &mut dyn FnMut(u64) -> bool| {
+        tokenized_in(root, &source, settings, &tokenizer, &encoder, Tolerance::List, progress)
+    };
+    let memory = look(&settings(&path)).train;
+    let mut calls = 0;
+    let mut counting = |_| {
+        calls += 1;
+        true
+    };
+    let made = read(&settings(&path), cache.path(), &mut counting).unwrap();
+    let while_making = std::mem::take(&mut calls);
+    assert!(while_making > 5, "{while_making}");
+    let found = read(&DataConfig { max_seq_len: 99, ..settings(&path) }, cache.path(), &mut |_| {
+        calls += 1;
+        true
+    });
+    let found = found.unwrap();
+    assert_eq!(calls, 1, "the second time nothing is read");
+    for other in [&made, &found] {
+        assert_eq!((&other.summary, other.len()), (&memory.summary, 7200));
+        for row in (0..7200).step_by(13) {
+            assert_eq!(other.record(row).unwrap(), memory.record(row).unwrap());
+            assert_eq!(other.sample(row, 40).unwrap(), memory.sample(row, 40).unwrap());
+        }
+        assert_eq!(other.duplicates().unwrap(), memory.duplicates().unwrap());
+    }
+    let entries = || std::fs::read_dir(cache.path()).unwrap().count();
+    assert_eq!(entries(), 1);
+
+    // Other bytes, another mask, another template: other entries.
+    read(&DataConfig { loss_on: LossOn::All, ..settings(&path) }, cache.path(), &mut |_| true).unwrap();
+    assert_eq!(entries(), 2);
+    // Cancelled: nothing is left behind.
+    std::fs::write(&path, "{\"question\":\"a\",\"answer\":\"b\"}\n").unwrap();
+    let error = read(&settings(&path), cache.path(), &mut |_| false).unwrap_err();
+    assert!(matches!(error, Error::Cancelled(_)));
+    assert_eq!(entries(), 2);
+    assert_eq!(read(&settings(&path), cache.path(), &mut |_| true).unwrap().len(), 1);
+    // A damaged entry is made again.
+    for entry in std::fs::read_dir(cache.path()).unwrap() {
+        std::fs::write(entry.unwrap().path().join("tokens.bin"), "short").unwrap();
+    }
+    assert_eq!(read(&settings(&path), cache.path(), &mut |_| true).unwrap().sample(0, 9).unwrap().tokens.len(), 9);
+}
+
+#[test]
+fn all_wrong_rows_are_listed_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "{\"text\":\"a\"}\n{\"text\":3}\n{\"text\" 4}\n\n{\"txt\":\"b\"}\n{\"text\":\"c\"}\n";
+    let train = file(&folder, "d.jsonl", text);
+    let seen = look(&settings(&train));
+    let problems: Vec<_> = seen.train.summary.problems.iter().map(|p| (p.line, p.message.as_str())).collect();
+    assert_eq!(
+        problems,
+        [
+            (2, "`text` is the number 3; expected a text"),
+            (3, "not valid JSON: expected `:` (column 9)"),
+            (5, "there is no `text`; found the column `txt`"),
+        ]
+    );
+    assert_eq!((seen.train.summary.wrong_rows, seen.train.len()), (3, 2));
+    assert_eq!(seen.train.record(1).unwrap().line, 6);
+    let stopped = seen.cut(&settings(&train), 0).unwrap_err().to_string();
+    assert!(stopped.starts_with("line 2: `text` is the number 3; expected a text: "), "{stopped}");
+    let skipping = DataConfig { on_bad_row: OnBadRow::Skip, ..settings(&train) };
+    let cut = seen.cut(&skipping, 0).unwrap();
+    assert_eq!((cut.train.len(), cut.report.source.wrong_rows), (2, 3));
+    assert!(cut.report.notices[0].starts_with("3 rows that cannot be read left out"), "{:?}", cut.report.notices);
+    // In an array nobody knows where the next row begins: the mistake ends the list.
+    let train = file(&folder, "d.json", "[{\"text\":\"a\"},\n{\"text\" 4},\n{\"text\":\"c\"}]");
+    let seen = look(&settings(&train)).train;
+    assert_eq!((seen.summary.wrong_rows, seen.len(), seen.summary.problems[0].line), (1, 1, 2));
+}
+
+#[test]
+fn rows_are_found_and_read_again_in_every_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let array = "\u{FEFF}[ {\"text\": \"Uno\"}\n, {\"text\":\n\"Dos, [x]\"},{\"text\":\"Très\"} ]";
+    let lines = "\n{\"text\":\"Uno\"}\r\n\n {\"text\":\"Dos, [x]\"}\n{\"text\":\"Tr\\u00e8s\"}";
+    for (name, text) in [("a.json", array), ("b.jsonl", lines), ("c.txt", "Uno\n \n\nDos, [x]  \r\nTrès")] {
+        let seen = look(&settings(&file(&folder, name, text))).train;
+        let read = |i: usize| seen.row(i).unwrap().fields["text"].as_str().unwrap().to_string();
+        assert_eq!([read(2), read(0), read(1)], ["Très", "Uno", "Dos, [x]"], "{name}");
+        let find = |needle: &str, from| seen.find(needle, from, &mut |_, _| true).unwrap();
+        assert_eq!((find("TRÈS", 0), find("uno", 1), find("o", 1), find("zz", 0)), (Some(2), Some(0), Some(1), None));
+    }
+}
+
+#[test]
+fn a_file_that_changed_is_said_to_have_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = file(&folder, "d.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\"}\n");
+    let seen = look(&settings(&train)).train;
+    file(&folder, "d.jsonl", "{\"text\":\"a\"}\n");
+    let error = seen.row(1).unwrap_err().to_string();
+    assert!(error.starts_with("line 2: the file has changed since it was read: read it again"), "{error}");
+}
+
+#[test]
+fn rows_that_say_the_same_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = look(&settings(&file(&folder, "d.txt", "a\nb\na\na\n"))).train;
+    assert_eq!(seen.duplicates().unwrap(), 2);
+    let repeats: Vec<bool> = (0..4).map(|row| seen.repeats_an_earlier(row).unwrap()).collect();
+    assert_eq!(repeats, [false, false, true, true]);
+}
