@@ -46,7 +46,9 @@ impl ChatTemplate {
         special_tokens: impl IntoIterator<Item = (String, String)>,
         now: jiff::ZonedDateTime,
     ) -> Result<ChatTemplate, TemplateError> {
-        let (source, generation_tags) = environment::rewrite_generation_tags(source);
+        // Jinja reads every line break of a template as a line feed.
+        let source = source.replace("\r\n", "\n").replace('\r', "\n");
+        let (source, generation_tags) = environment::rewrite_generation_tags(&source);
         let mut environment = environment::new(now);
         environment.add_template_owned("chat", source).map_err(|e| environment::describe("is not valid", &e))?;
         let special_tokens = Jinja::from_pairs(special_tokens);

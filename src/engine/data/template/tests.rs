@@ -89,6 +89,15 @@ fn published_templates_render_as_in_transformers() {
 }
 
 #[test]
+fn line_breaks_of_a_template_are_line_feeds() {
+    // As transformers renders it; the conversation's own line breaks stay.
+    let source = "{%- for m in messages %}\r\n{{ m.content }}\r\n{{ 'a\r\nb\rc\\r' }}\r{% generation %}x\r\n\
+                  {% endgeneration %}\r\n{%- endfor %}\r\n";
+    let rendered = chat_template(source).unwrap().render(&[Message::user("q\r\nw")], None, false).unwrap();
+    assert_eq!(rendered.text, "q\r\nw\na\nb\nc\r\nx\n");
+}
+
+#[test]
 fn endless_templates_are_stopped() {
     let stopped = "the chat template does not come to an end: it was stopped";
     let long = "{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}";
