@@ -5,8 +5,8 @@
 For every tagged template in tests/fixtures/templates and every conversation of templates.py this writes the token ids and
 the mask that transformers' `apply_chat_template` gives ("mask"), and the mask of the same ranges without the white space
 at their ends ("trimmed"): what a template that lost its tags must train, because the white space behind a terminator is
-never generated. The tokenizer is a small byte-level BPE trained here, whose merges cross the borders of turns; it is
-saved beside the fixture. With arguments it does the same for a folder of published .jinja files.
+never generated, nor is the header of a turn. The tokenizer is a small byte-level BPE trained here, whose merges cross the
+borders of turns; it is saved beside the fixture. With arguments it does the same for a folder of published .jinja files.
 
 Made with transformers 5.23.0, tokenizers 0.23.
 """
@@ -26,6 +26,8 @@ CONTROL = re.compile(r"<\|[^|>\s]+\|>|<｜[^｜>\s]+｜>|<(?:start|end)_of_turn>
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
 # Templates that end a turn with a line break instead of a control token: that line break is the template's.
 BARE = {"plain"}
+# Templates whose tags begin in front of the header, which the model never writes.
+HEADED = {"smollm3": "<|im_start|>assistant\n"}
 
 
 def train_tokenizer(sources):
@@ -49,9 +51,11 @@ def overlapping(offsets, ranges):
     return [int(any(start < e and s < end for s, e in ranges)) for start, end in offsets]
 
 
-def trimmed(text, start, end, bare):
-    if bare:
+def trimmed(text, start, end, name):
+    if name in BARE:
         return start, end - text[start:end].endswith("\n")
+    header = HEADED.get(name, "")
+    start += len(header) * text[start:end].startswith(header)
     return start, start + len(text[start:end].rstrip())
 
 
@@ -86,7 +90,7 @@ def main():
             assert ids == again.ids, (name, conversation_name)
             to_char = lambda at: len(text.encode()[:at].decode())  # noqa: E731
             ranges = [(to_char(start), to_char(end)) for start, end in rendered["generation"]]
-            ranges = [trimmed(text, start, end, name in BARE) for start, end in ranges]
+            ranges = [trimmed(text, start, end, name) for start, end in ranges]
             case = {
                 "template": name,
                 "conversation": conversation_name,

@@ -73,7 +73,7 @@ fn messages(conversation: &Value) -> Vec<Message> {
 #[test]
 fn templates_render_as_in_transformers() {
     let (count, differences) = differences(&fixtures().join("templates.json"));
-    assert_eq!(count, 364);
+    assert_eq!(count, 442);
     assert!(differences.is_empty(), "{} of {count}:\n{}", differences.len(), differences.join("\n"));
 }
 
