@@ -20,6 +20,8 @@ mod prefix;
 mod shape;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trl;
 
 use std::ops::Range;
 

@@ -13,11 +13,11 @@ use crate::engine::data::testing::{byte_tokenizer, now};
 use crate::engine::data::{Encoded, Encoder, Example, Format};
 use crate::engine::formats::TextTokenizer;
 
-fn fixtures() -> PathBuf {
+pub(super) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
-fn text_tokenizer(folder: &Path, template: String) -> TextTokenizer {
+pub(super) fn text_tokenizer(folder: &Path, template: String) -> TextTokenizer {
     let mut tokenizer = byte_tokenizer(&[], None);
     tokenizer.tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).unwrap();
     // The fixture's offsets are whole; that a tokenizer may cut white space out of them must not matter.
