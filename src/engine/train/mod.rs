@@ -86,7 +86,7 @@ fn inputs(config: &RunConfig, setup: &Setup) -> Result<Vec<PathBuf>> {
     let mut inputs = vec![setup.model_path.clone()];
     for file in [&config.data.train, &config.data.validation] {
         if !file.is_empty() && !file.starts_with("builtin:") {
-            inputs.push(Source::find(file)?.path().to_path_buf());
+            inputs.extend(Source::find(file)?.files().to_vec());
         }
     }
     if !config.method.init_from.is_empty() {

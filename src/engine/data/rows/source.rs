@@ -1,224 +1,142 @@
-//! Where rows come from: a file, or data that ships with the program.
+//! Where rows come from: files, or data that ships with the program.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use serde_json::{Map, Value};
+use ::bytes::Bytes;
 
-use super::Row;
-use super::reader::{BufferedBytes, Rows};
+use super::bytes::Backing;
+use super::reader::Rows;
+use super::seek::RowReader;
+use super::{ENDINGS, folder, hub};
 use crate::engine::config::expand_home;
 use crate::engine::formats::builtin;
-use crate::engine::hub::{Hub, HubId, Problem, Reference, RepoKind};
+use crate::engine::hub::{Hub, Reference, RepoKind};
 use crate::engine::{Error, Result};
-
-/// Endings of the files that rows are read from.
-pub const ENDINGS: &[&str] = &["jsonl", "json", "txt"];
 
 /// A data set that was found, before its first row is read.
 #[derive(Clone, Debug)]
 pub struct Source {
     path: PathBuf,
-    builtin: Option<&'static [u8]>,
+    files: Arc<[PathBuf]>,
+    /// What the files were when they were found.
+    states: Arc<[State]>,
+    backing: Backing,
+}
+
+/// What tells that a file has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl State {
+    /// `None` when the system does not say.
+    pub fn of(path: &Path) -> Option<State> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(State { bytes: found.len(), modified: found.modified().ok() })
+    }
 }
 
 impl Source {
-    /// Finds `builtin:NAME`, a file, or a data set of the Hub that is on this computer already.
+    /// Finds `builtin:NAME`, a file, a folder of files, or a data set of the Hub that is on this computer already.
     pub fn find(spec: &str) -> Result<Source> {
         if spec.starts_with("builtin:") {
-            let bytes = builtin::dataset(spec)?;
-            return Ok(Source { path: PathBuf::from(spec), builtin: Some(bytes) });
+            return Ok(Source::in_memory(spec.into(), Bytes::from_static(builtin::dataset(spec)?)));
         }
         if spec.trim().is_empty() {
             return Err(Error::Config(
-                "no data set is given: name a .jsonl, .json or .txt file, or builtin:pirate".into(),
+                "no data set is given: name a file (.jsonl, .csv, .parquet, .txt and others), a folder of them, or \
+                 builtin:pirate"
+                    .into(),
             ));
         }
         let path = match Reference::of(spec, RepoKind::Dataset) {
-            Reference::Hub(id) => of_hub(&id, &Hub::from_environment())?,
+            Reference::Hub(id) => {
+                let (path, files) = hub::data_files(&id, &Hub::from_environment())?;
+                return Ok(Source::on_disk(path, files));
+            }
             Reference::Path(_) => expand_home(spec),
         };
         match std::fs::metadata(&path) {
-            Ok(found) if found.is_dir() => Err(folder_error(&path)),
-            Ok(_) => Ok(Source { path, builtin: None }),
+            Ok(found) if found.is_dir() => folder::data_files(&path).map(|files| Source::on_disk(path, files)),
+            Ok(found) if found.is_file() => Ok(Source::on_disk(path.clone(), vec![path])),
+            Ok(_) => Err(Error::file("this is neither a file nor a folder: save the rows in a file first", &path)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                Err(Error::file("there is no such data file (a .jsonl, .json or .txt file is expected)", &path))
+                let endings = ENDINGS.join(", .");
+                let message = format!("there is no such data file (a folder, or a file of these is expected: .{endings})");
+                Err(Error::file(message, &path))
             }
             Err(e) => Err(Error::io("read the data file", &path)(e)),
         }
     }
 
-    /// The file's path, or `builtin:NAME`; what errors name.
+    /// Rows from memory. The name stands for a file's: its ending tells the kind where the bytes do not.
+    pub fn from_bytes(name: impl Into<PathBuf>, bytes: impl Into<Vec<u8>>) -> Source {
+        Source::in_memory(name.into(), bytes.into().into())
+    }
+
+    fn in_memory(path: PathBuf, bytes: Bytes) -> Source {
+        let state = State { bytes: bytes.len() as u64, modified: None };
+        let files = [path.clone()].into();
+        Source { path, files, states: [state].into(), backing: Backing::Memory(bytes) }
+    }
+
+    fn on_disk(path: PathBuf, files: Vec<PathBuf>) -> Source {
+        let states = files.iter().map(|file| State::of(file).unwrap_or_default()).collect();
+        Source { path, files: files.into(), states, backing: Backing::Disk }
+    }
+
+    /// The path of the file or folder, or `builtin:NAME`: what the rows as a whole are called.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The files.
+    /// The files that are read, in this order. [`Row::file`](super::Row::file) is a position in them.
     pub fn files(&self) -> &[PathBuf] {
-        std::slice::from_ref(&self.path)
+        &self.files
     }
 
     /// The file that a row comes from.
-    pub fn file_of(&self, row: &Row) -> &Path {
-        self.files().get(row.file as usize).map_or(&self.path, PathBuf::as_path)
+    pub fn file_of(&self, row: &super::Row) -> &Path {
+        self.files.get(row.file as usize).map_or(&self.path, PathBuf::as_path)
     }
 
-    /// The bytes of data that ship with the program.
-    pub fn embedded(&self) -> Option<&'static [u8]> {
-        self.builtin
+    /// Whether the rows are in memory, and no file has them.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.backing, Backing::Memory(_))
     }
 
-    /// Size in bytes; 0 when the system does not say.
+    /// Size of all files in bytes, as they are on the disk; 0 where the system does not say.
     pub fn bytes(&self) -> u64 {
-        match self.builtin {
-            Some(bytes) => bytes.len() as u64,
-            None => std::fs::metadata(&self.path).map_or(0, |found| found.len()),
-        }
-    }
-
-    /// Reads rows again, in any order, by the places that the first reading gave them.
-    pub fn reader(&self) -> Result<RowReader> {
-        let bytes: Box<dyn ReadSeek> = match self.builtin {
-            Some(bytes) => Box::new(Cursor::new(bytes)),
-            None => {
-                Box::new(BufReader::new(File::open(&self.path).map_err(Error::io("read the data file", &self.path))?))
-            }
-        };
-        Ok(RowReader { bytes, plain_text: self.is_plain_text(), path: self.path.clone() })
-    }
-
-    fn is_plain_text(&self) -> bool {
-        self.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("txt"))
+        self.states.iter().map(|state| state.bytes).sum()
     }
 
     /// Starts reading from the first row.
     pub fn rows(&self) -> Result<Rows> {
-        let reader: Box<dyn BufRead + Send> = match self.builtin {
-            Some(bytes) => Box::new(bytes),
-            None => {
-                let file = File::open(&self.path).map_err(Error::io("read the data file", &self.path))?;
-                Box::new(BufReader::with_capacity(1 << 16, file))
-            }
-        };
-        Rows::new(BufferedBytes::new(reader, &self.path), self.is_plain_text())
+        Rows::new(self)
     }
-}
 
-trait ReadSeek: Read + Seek + Send {}
-
-impl<T: Read + Seek + Send> ReadSeek for T {}
-
-/// Reads single rows of a source.
-pub struct RowReader {
-    bytes: Box<dyn ReadSeek>,
-    plain_text: bool,
-    path: PathBuf,
-}
-
-impl RowReader {
-    /// The row at a place that [`Row::bytes`] gave, with its index and line.
-    pub fn read(&mut self, place: &std::ops::Range<u64>, index: usize, line: usize) -> Result<Row> {
-        let changed = || {
-            let message = "the file has changed since it was read: read it again".to_string();
-            Error::Row { path: self.path.clone(), line, message }
-        };
-        let failed = |e: std::io::Error| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => changed(),
-            _ => Error::io("read the data file", &self.path)(e),
-        };
-        let length = usize::try_from(place.end.saturating_sub(place.start)).map_err(|_| changed())?;
-        self.bytes.seek(SeekFrom::Start(place.start)).map_err(failed)?;
-        let mut buffer = vec![0; length];
-        self.bytes.read_exact(&mut buffer).map_err(failed)?;
-        let text = std::str::from_utf8(&buffer).map_err(|_| changed())?;
-        let fields = if self.plain_text {
-            // Blank lines in front of it belong to its place.
-            let document = text.lines().rev().find(|line| !line.trim().is_empty()).ok_or_else(changed)?;
-            Map::from_iter([("text".to_string(), Value::from(document.trim_end()))])
-        } else {
-            // An element of an array begins behind the comma of the one before it.
-            serde_json::from_str(text.trim().trim_start_matches(',')).map_err(|_| changed())?
-        };
-        Ok(Row { index, file: 0, line, bytes: place.clone(), fields })
+    /// Reads rows again, in any order, by the places that the first reading gave them.
+    pub fn reader(&self) -> Result<RowReader> {
+        Ok(RowReader::new(self.clone()))
     }
-}
 
-/// The one file of rows of a data set that was downloaded.
-fn of_hub(id: &HubId, hub: &Hub) -> Result<PathBuf> {
-    let files = hub.dataset_on_disk(id)?;
-    let ending = |path: &Path| path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let readable: Vec<&PathBuf> = files.iter().filter(|f| ENDINGS.contains(&ending(f).as_str())).collect();
-    match (&readable[..], &files[..]) {
-        ([only], _) => Ok((*only).clone()),
-        ([], [first, ..]) => Err(Error::Hub {
-            problem: Problem::Unusable,
-            message: format!(
-                "{id} holds its rows as .{}, which are not read: convert them to .jsonl first, and choose that file",
-                ending(first)
-            ),
-        }),
-        ([], []) => Err(Error::Hub { problem: Problem::Unusable, message: format!("{id} has no data files") }),
-        (several, _) => {
-            let folder = hub.on_disk(id)?;
-            let name = |file: &Path| file.strip_prefix(&folder).unwrap_or(file).to_string_lossy().replace('\\', "/");
-            let files: Vec<(String, u64)> =
-                several.iter().map(|f| (name(f), std::fs::metadata(f).map_or(0, |m| m.len()))).collect();
-            Err(Error::Hub {
-                message: format!("{id} has {} data files: choose one, as in {id}:{}", files.len(), files[0].0),
-                problem: Problem::Choice { files },
-            })
+    pub(super) fn backing(&self) -> &Backing {
+        &self.backing
+    }
+
+    pub(super) fn file_bytes(&self, file: usize) -> u64 {
+        self.states.get(file).map_or(0, |state| state.bytes)
+    }
+
+    /// Whether a file is the one that was found.
+    pub(super) fn is_unchanged(&self, file: usize) -> bool {
+        match (&self.backing, self.files.get(file)) {
+            (Backing::Disk, Some(path)) => State::of(path).is_some_and(|now| self.states.get(file) == Some(&now)),
+            _ => true,
         }
-    }
-}
-
-/// A folder was given: names the data files in it, so that the person can choose one.
-fn folder_error(path: &Path) -> Error {
-    let mut inside: Vec<String> = std::fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| ENDINGS.iter().any(|end| name.to_ascii_lowercase().ends_with(&format!(".{end}"))))
-        .collect();
-    inside.sort();
-    inside.truncate(5);
-    let message = if inside.is_empty() {
-        "this is a folder without a .jsonl, .json or .txt file in it: name a data file".to_string()
-    } else {
-        format!("this is a folder: name one of the data files in it ({})", inside.join(", "))
-    };
-    Error::file(message, path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const COMMIT: &str = "0123456789012345678901234567890123456789";
-
-    #[test]
-    fn a_data_set_of_the_hub_is_one_file_a_choice_or_a_clear_no() {
-        let cache = tempfile::tempdir().unwrap();
-        let hub = Hub::with_cache(cache.path());
-        let id = HubId::parse("owner/name", RepoKind::Dataset).unwrap();
-        let absent = of_hub(&id, &hub).unwrap_err();
-        assert_eq!(crate::engine::hub::problem(&absent), Some(&Problem::NotOnDisk));
-        let repo = cache.path().join("datasets--owner--name");
-        let snapshot = repo.join("snapshots").join(COMMIT);
-        std::fs::create_dir_all(snapshot.join("data")).unwrap();
-        std::fs::create_dir_all(repo.join("refs")).unwrap();
-        std::fs::write(repo.join("refs/main"), COMMIT).unwrap();
-        std::fs::write(snapshot.join("data/rows.parquet"), "PAR1").unwrap();
-        let unread = of_hub(&id, &hub).unwrap_err().to_string();
-        assert!(unread.starts_with("owner/name holds its rows as .parquet, which are not read"), "{unread}");
-        std::fs::write(snapshot.join("data/train.jsonl"), "{}").unwrap();
-        assert_eq!(of_hub(&id, &hub).unwrap(), snapshot.join("data/train.jsonl"));
-        std::fs::write(snapshot.join("more.txt"), "rows").unwrap();
-        let several = of_hub(&id, &hub).unwrap_err();
-        let files = vec![("data/train.jsonl".to_string(), 2), ("more.txt".to_string(), 4)];
-        assert_eq!(crate::engine::hub::problem(&several), Some(&Problem::Choice { files }));
-        let named = HubId { file: Some("more.txt".into()), ..id };
-        assert_eq!(of_hub(&named, &hub).unwrap(), snapshot.join("more.txt"));
     }
 }

@@ -50,7 +50,7 @@ pub(in crate::engine::data) fn tokenized(
     tolerance: Tolerance,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tokenized> {
-    if source.bytes() < SMALL {
+    if source.bytes() < SMALL || source.is_in_memory() {
         let memory = [Growing::Memory(Vec::new()), Growing::Memory(Vec::new())];
         return tokenize(source, settings, encoder, tolerance, memory, progress);
     }
@@ -166,10 +166,7 @@ fn key(
         }
         let ending = file.extension().unwrap_or_default();
         add(ending.to_string_lossy().as_bytes());
-        match source.embedded() {
-            Some(bytes) => add(bytes),
-            None => add(digest::sha256_remembered(file)?.as_bytes()),
-        }
+        add(digest::sha256_remembered(file)?.as_bytes());
     }
     Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }

@@ -138,7 +138,7 @@ impl Tokenized {
     /// The row as it stands in the file.
     pub fn row(&self, row: usize) -> Result<Row> {
         let record = self.record(row)?;
-        self.source.reader()?.read(&record.place(), row, record.line as usize)
+        self.source.reader()?.read(record.file, &record.place(), row, record.line as usize)
     }
 
     /// How many rows there are of each length, uncut; those that have tokens.
@@ -197,7 +197,7 @@ impl Tokenized {
             }
             let index = (from + step) % count;
             let record = self.record(index)?;
-            let row = reader.read(&record.place(), index, record.line as usize)?;
+            let row = reader.read(record.file, &record.place(), index, record.line as usize)?;
             if row.fields.values().any(|value| holds(value, &needle)) {
                 return Ok(Some(index));
             }
