@@ -99,7 +99,7 @@ impl Worker {
 }
 
 fn show(previewer: &Previewer, survey: &Survey, index: usize, loss_on: LossOn) -> crate::engine::Result<Preview> {
-    previewer.show(survey.train.row(index)?, survey.train.summary.format, loss_on)
+    previewer.show(survey.train.row(index)?, &survey.train.summary.reading, loss_on)
 }
 
 /// A search through the rows.

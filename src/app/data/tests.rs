@@ -232,5 +232,5 @@ fn real_rows_are_read_quickly() {
     let mut studio = studio();
     train_on(&mut studio, &path.display().to_string());
     let survey = studio.data.survey.clone().unwrap();
-    assert_eq!((survey.train.len(), survey.train.summary.format), (7473, DataFormat::QuestionAnswer));
+    assert_eq!((survey.train.len(), survey.train.summary.reading.format), (7473, DataFormat::QuestionAnswer));
 }

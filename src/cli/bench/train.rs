@@ -9,8 +9,8 @@ use super::{Args, median};
 use crate::cli::model::{expanded, load_with, open_model};
 use crate::cli::output::{Failure, bytes, duration, json, note, say};
 use crate::engine::Error;
-use crate::engine::config::{self, DataFormat};
-use crate::engine::data::{Batch, Encoder, Example, Format, Sample, Source};
+use crate::engine::config::{self, DataConfig};
+use crate::engine::data::{Batch, Encoder, Example, Reading, Sample, Source};
 use crate::engine::formats::TextTokenizer;
 use crate::engine::memory::{Plan, process};
 use crate::engine::model::{Checkpointing, Layout, LoadOptions, Workspace, WorkspaceSize};
@@ -142,14 +142,15 @@ fn chat_tokens(args: &Args, tokenizer: &TextTokenizer, needed: usize) -> Result<
     // Small files are gone through again: for a benchmark, tokens are tokens.
     while ids.len() < needed {
         let before = ids.len();
-        let mut format = DataFormat::Auto;
+        let mut chosen: Option<Reading> = None;
         for row in rows.rows()? {
             let row = row?;
             let wrong = |message: String| Error::Row { path: rows.path().to_path_buf(), line: row.line, message };
-            if format == DataFormat::Auto {
-                format = Format::detect(&row.fields).map_err(wrong)?.0;
-            }
-            let example = format.read(&row.fields).map_err(wrong)?;
+            let reading = match &mut chosen {
+                Some(reading) => reading,
+                None => chosen.insert(Reading::choose(&DataConfig::default(), &[&row.fields]).map_err(wrong)?),
+            };
+            let example = reading.read(&row.fields).map_err(wrong)?;
             let encoded = match &example {
                 Example::Conversation(c) => encoder.prompt(&c.messages, false)?,
                 Example::Document(text) => tokenizer.encode(text, true)?,

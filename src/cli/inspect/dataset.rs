@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::cli::output::{Failure, grouped, json, say, shorten, width};
-use crate::engine::data::{Format, Inspection, inspect};
+use crate::engine::config::DataConfig;
+use crate::engine::data::{Inspection, inspect};
 
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -13,7 +14,7 @@ struct Shown<'a> {
 }
 
 pub(super) fn show(spec: &str, as_json: bool) -> Result<(), Failure> {
-    let found = inspect(spec, Format::Auto)?;
+    let found = inspect(spec, &DataConfig::default())?;
     if as_json {
         return json(&Shown { kind: "dataset", found: &found });
     }

@@ -19,12 +19,13 @@ mod run;
 mod schema;
 mod validate;
 
-pub use paths::{expand_home, shorten_home, shorten_homes_in};
+pub(crate) use parse::nearest;
+pub use paths::{expand_home, is_template_text, names_template_file, shorten_home, shorten_homes_in};
 pub use presets::{Preset, presets};
 pub use record::{FileRecord, Record};
 pub use run::{
     Checkpointing, DataConfig, DataFormat, EvalConfig, LossOn, MethodConfig, MethodKind, ModelSection, OnBadRow,
     OptimizerKind, OutputConfig, Quantization, RunConfig, SampleConfig, Schedule, TargetModules, TrainConfig,
 };
-pub use schema::{FIELDS, Field, Kind, field};
+pub use schema::{FIELDS, Field, Kind, ROLES, ROW_FIELDS, field};
 pub use validate::Warning;

@@ -63,6 +63,12 @@ impl RunConfig {
         let Some((section, key)) = path.split_once('.') else {
             return Err(Error::Config(format!("{path} names no section{}", nearest_path(path))));
         };
+        // `data.columns.prompt`: one entry of a table.
+        if let Some((table, entry)) = key.split_once('.')
+            && let Some(Field { kind: Kind::Table { .. }, .. }) = field(section, table)
+        {
+            return self.set_entry(section, table, entry, value);
+        }
         let Some(field) = field(section, key) else {
             return Err(Error::Config(format!("unknown key {path}{}", nearest_path(path))));
         };
@@ -77,11 +83,41 @@ impl RunConfig {
             }
             (_, None) => Value::String(value.to_string()),
         };
+        self.put(field, value)
+    }
+
+    /// Sets one entry of a table; an empty value removes it.
+    fn set_entry(&mut self, section: &str, key: &str, entry: &str, value: &str) -> Result<()> {
+        let Some(field) = field(section, key) else {
+            return Err(Error::Config(format!("unknown key {section}.{key}")));
+        };
+        // The file's words may be quoted, as in TOML: `data.roles."the agent"=assistant`.
+        let entry = match parse_value(entry) {
+            Some(Value::String(quoted)) => quoted,
+            _ => entry.to_string(),
+        };
+        let value = match parse_value(value) {
+            Some(Value::String(text)) => text,
+            _ => value.to_string(),
+        };
+        let whole = toml::Table::try_from(&*self).map_err(|e| Error::Config(e.to_string()))?;
+        let table = whole.get(section).and_then(|s| s.get(key)).and_then(Value::as_table);
+        let mut table = table.cloned().unwrap_or_default();
+        if value.is_empty() {
+            table.remove(&entry);
+        } else {
+            table.insert(entry, Value::String(value));
+        }
+        self.put(field, Value::Table(table))
+    }
+
+    /// Puts a value in its place, if it may stand there.
+    fn put(&mut self, field: &Field, value: Value) -> Result<()> {
         check(field, &value).map_err(Error::Config)?;
-        let internal = |e: String| Error::Config(format!("{path}: {e}"));
+        let internal = |e: String| Error::Config(format!("{}: {e}", field.path()));
         let mut table = toml::Table::try_from(&*self).map_err(|e| internal(e.to_string()))?;
-        if let Some(section) = table.get_mut(section).and_then(Value::as_table_mut) {
-            section.insert(key.to_string(), value);
+        if let Some(section) = table.get_mut(field.section).and_then(Value::as_table_mut) {
+            section.insert(field.key.to_string(), value);
         }
         *self = table.try_into().map_err(|e: toml::de::Error| internal(e.message().to_string()))?;
         Ok(())
@@ -174,6 +210,14 @@ fn check(field: &Field, value: &Value) -> std::result::Result<(), String> {
             }
             Ok(())
         }
+        Kind::Table { keys, values } => {
+            let Some(table) = value.as_table() else {
+                let example = keys.first().copied().unwrap_or("word");
+                let to = values.first().copied().unwrap_or("name");
+                return wrong(format!("a table of texts is expected, like {{ {example} = \"{to}\" }}"));
+            };
+            table.iter().try_for_each(|(key, value)| check_entry(&path, key, value, keys, values))
+        }
         Kind::Choice { allowed, planned } => match value.as_str() {
             Some(s) if allowed.contains(&s) => Ok(()),
             Some(s) if planned.contains(&s) => {
@@ -199,12 +243,35 @@ fn check(field: &Field, value: &Value) -> std::result::Result<(), String> {
     }
 }
 
+/// One entry of a table.
+fn check_entry(
+    path: &str,
+    key: &str,
+    value: &Value,
+    keys: &[&str],
+    values: &[&str],
+) -> std::result::Result<(), String> {
+    if !keys.is_empty() && !keys.contains(&key) {
+        let hint = nearest(key, keys.iter().copied());
+        return Err(format!("{path}: there is no field {key}; they are {}{hint}", keys.join(", ")));
+    }
+    match value.as_str() {
+        None => Err(format!("{path}.{key} = {value}: a text in quotes is expected")),
+        Some(text) if text.trim().is_empty() => Err(format!("{path}.{key} is empty: leave it out, or give a name")),
+        Some(text) if !values.is_empty() && !values.contains(&text) => {
+            let hint = nearest(text, values.iter().copied());
+            Err(format!("{path}.{key} = \"{text}\": allowed are {}{hint}", values.join(", ")))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
 fn is_texts(value: &Value) -> bool {
     value.as_array().is_some_and(|a| a.iter().all(Value::is_str))
 }
 
 /// `; did you mean X?` for the nearest of `known`, or nothing when none is near.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let score = |k: &str| strsim::jaro_winkler(&name.to_lowercase(), k);
     let best = known.map(|k| (score(k), k)).max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
@@ -367,6 +434,39 @@ mod tests {
         assert!(!run.data.packing);
         run.set("method.target_modules=all-linear").unwrap();
         assert_eq!(run.method.target_modules, TargetModules::AllLinear);
+    }
+
+    #[test]
+    fn columns_and_roles_are_set_whole_or_one_by_one() {
+        let text = "[data]\ncolumns = { prompt = \"q\" }\nroles = { customer = \"user\" }\n";
+        let mut run = RunConfig::from_str(text).unwrap();
+        run.set("data.columns.completion=a").unwrap();
+        run.set("data.roles.\"the agent\"=assistant").unwrap();
+        let pairs = |map: &std::collections::BTreeMap<String, String>| -> Vec<String> {
+            map.iter().map(|(key, value)| format!("{key}={value}")).collect()
+        };
+        assert_eq!(pairs(&run.data.columns), ["completion=a", "prompt=q"]);
+        assert_eq!(pairs(&run.data.roles), ["customer=user", "the agent=assistant"]);
+        assert_eq!(RunConfig::from_str(&run.to_toml().unwrap()).unwrap(), run);
+        run.set("data.columns.prompt=").unwrap();
+        run.set("data.roles={ bot = \"assistant\" }").unwrap();
+        assert_eq!(pairs(&run.data.columns), ["completion=a"]);
+        assert_eq!(pairs(&run.data.roles), ["bot=assistant"]);
+        let sub = RunConfig::from_str("[data.columns]\ntext = \"body\"\n").unwrap();
+        assert_eq!(pairs(&sub.data.columns), ["text=body"]);
+
+        let wrong = set_error("data.columns.promt=q");
+        assert!(wrong.starts_with("data.columns: there is no field promt; they are messages, role"), "{wrong}");
+        assert!(wrong.ends_with("; did you mean prompt?"), "{wrong}");
+        assert_eq!(
+            set_error("data.roles.agent=asistant"),
+            "data.roles.agent = \"asistant\": allowed are system, user, assistant, tool, function_call; \
+             did you mean assistant?"
+        );
+        assert!(error("[data]\ncolumns = \"q\"\n").contains("a table of texts is expected"));
+        assert!(error("[data]\ncolumns = { prompt = 3 }\n").starts_with("line 2: data.columns.prompt = 3: a text"));
+        assert!(error("[data]\ncolumns = { prompt = \"\" }\n").contains("data.columns.prompt is empty"));
+        assert!(set_error("data.colums.prompt=q").contains("did you mean"));
     }
 
     #[test]

@@ -19,11 +19,25 @@ impl RunConfig {
                 *text = absolute(&path);
             }
         }
+        // A template's name or text is no path, though a file of the model's name may lie around.
+        if names_template_file(&self.data.chat_template) {
+            self.data.chat_template = absolute(&expand_home(&self.data.chat_template));
+        }
         if !self.output.dir.is_empty() {
             self.output.dir = absolute(&expand_home(&self.output.dir));
         }
         self
     }
+}
+
+/// Whether `data.chat_template` is the path of a file: it ends in `.jinja` and is not the text of a template.
+pub fn names_template_file(choice: &str) -> bool {
+    choice.trim_end().ends_with(".jinja") && !is_template_text(choice)
+}
+
+/// Whether `data.chat_template` is the text of a template.
+pub fn is_template_text(choice: &str) -> bool {
+    choice.contains("{{") || choice.contains("{%")
 }
 
 /// `~` and `~/x` in the user's home folder; anything else as it is.
@@ -82,6 +96,7 @@ mod tests {
         run.data.validation = "no/such/file".into();
         run.method.init_from = "~".into();
         run.output.dir = "out".into();
+        run.data.chat_template = "own.jinja".into();
         let run = run.with_absolute_paths();
         let here = std::env::current_dir().unwrap();
         assert_eq!(run.model.source, "builtin:tiny-chat");
@@ -89,6 +104,12 @@ mod tests {
         assert_eq!(run.data.validation, "no/such/file");
         assert_eq!(Path::new(&run.output.dir), here.join("out"));
         assert_eq!(Path::new(&run.method.init_from), dirs::home_dir().unwrap());
+        assert_eq!(Path::new(&run.data.chat_template), here.join("own.jinja"));
         assert_eq!(expand_home("~x"), Path::new("~x"));
+        for kept in ["", "chatml", "tool_use", "{{ 'x.jinja' }}.jinja"] {
+            let mut run = RunConfig::default();
+            run.data.chat_template = kept.into();
+            assert_eq!(run.with_absolute_paths().data.chat_template, kept);
+        }
     }
 }

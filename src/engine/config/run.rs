@@ -1,5 +1,7 @@
 //! The settings of a run, with their defaults.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Record;
@@ -49,18 +51,20 @@ pub enum LossOn {
     /// The assistant's turns with their terminators.
     #[default]
     Completions,
+    /// The last of these turns alone.
+    LastTurn,
     /// Every token.
     All,
 }
 
-/// What happens to rows that cannot be read.
+/// What happens at a row that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnBadRow {
-    /// The first one ends the run before it begins.
+    /// The run is refused, and the row is named.
     #[default]
     Stop,
-    /// They are left out, counted and listed.
+    /// The row is left out, and counted.
     Skip,
 }
 
@@ -157,12 +161,8 @@ pub struct DataConfig {
     pub validation: String,
     /// Share of the training rows that is held out for the validation loss instead.
     pub validation_fraction: f64,
-    /// So many rows instead of a share of them.
+    /// Number of training rows that are held out for the validation loss instead; 0 for none.
     pub validation_rows: usize,
-    /// Rows that say the same as an earlier one are left out.
-    pub deduplicate: bool,
-    /// What happens to rows that cannot be read.
-    pub on_bad_row: OnBadRow,
     /// Shape of the rows.
     pub format: DataFormat,
     /// Longest sequence in tokens; with packing, the size of a pack.
@@ -173,6 +173,17 @@ pub struct DataConfig {
     pub shuffle: bool,
     /// Which tokens the loss is computed on.
     pub loss_on: LossOn,
+    /// How conversations are written: empty for the model's own template, the name of one of its templates, `chatml`, a
+    /// path that ends in `.jinja`, or the text of a template.
+    pub chat_template: String,
+    /// What happens at a row that cannot be read.
+    pub on_bad_row: OnBadRow,
+    /// Rows that say the same as an earlier one are left out.
+    pub deduplicate: bool,
+    /// A field of the format to the column of the file that holds it, where their names differ.
+    pub columns: BTreeMap<String, String>,
+    /// The file's word for a speaker to the role that it stands for.
+    pub roles: BTreeMap<String, String>,
 }
 
 /// `[method]`: what is trained.
@@ -304,13 +315,16 @@ impl Default for DataConfig {
             validation: String::new(),
             validation_fraction: 0.0,
             validation_rows: 0,
-            deduplicate: false,
-            on_bad_row: OnBadRow::Stop,
             format: DataFormat::default(),
             max_seq_len: 512,
             packing: true,
             shuffle: true,
             loss_on: LossOn::default(),
+            chat_template: String::new(),
+            on_bad_row: OnBadRow::default(),
+            deduplicate: false,
+            columns: BTreeMap::new(),
+            roles: BTreeMap::new(),
         }
     }
 }

@@ -36,7 +36,37 @@ pub enum Kind {
     TextList,
     /// `"all-linear"` or a list of module names.
     Modules,
+    /// A table of texts: `{ prompt = "q" }`. Its own keys can be set one by one: `--set data.columns.prompt=q`.
+    Table {
+        /// The keys that it may have; empty: any.
+        keys: &'static [&'static str],
+        /// The values that they may have; empty: any.
+        values: &'static [&'static str],
+    },
 }
+
+/// The fields of all formats of rows: the keys of `data.columns`.
+pub const ROW_FIELDS: &[&str] = &[
+    "messages",
+    "role",
+    "content",
+    "prompt",
+    "completion",
+    "system",
+    "tools",
+    "instruction",
+    "input",
+    "output",
+    "history",
+    "question",
+    "answer",
+    "text",
+    "chosen",
+    "rejected",
+];
+
+/// What the words of `data.roles` may stand for. `function_call`: an assistant's turn whose text is a tool call in JSON.
+pub const ROLES: &[&str] = &["system", "user", "assistant", "tool", "function_call"];
 
 /// One key of a run file.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +141,7 @@ pub const FIELDS: &[Field] = &[
     ),
     of("data", "validation", Kind::Text, "A file of rows that are never trained on, for the validation loss."),
     of("data", "validation_fraction", below(0.0, 1.0), "Share of the training rows held out for the validation loss."),
+    of("data", "validation_rows", count(0), "Number of training rows held out for the validation loss; 0: none."),
     of(
         "data",
         "format",
@@ -135,7 +166,32 @@ pub const FIELDS: &[Field] = &[
     ),
     of("data", "packing", Kind::Bool, "Short rows share a sequence, without seeing each other."),
     of("data", "shuffle", Kind::Bool, "A new order in each epoch."),
-    of("data", "loss_on", choice(&["completions", "all"]), "Whether the loss counts the assistant's words or all."),
+    of(
+        "data",
+        "loss_on",
+        choice(&["completions", "last-turn", "all"]),
+        "Whether the loss counts the assistant's words, those of its last turn, or all.",
+    ),
+    of(
+        "data",
+        "chat_template",
+        Kind::Text,
+        "Empty: the model's own; the name of one of its templates, chatml, a .jinja file, or the template itself.",
+    ),
+    of("data", "on_bad_row", choice(&["stop", "skip"]), "What happens at a row that cannot be read."),
+    of("data", "deduplicate", Kind::Bool, "Rows that say the same as an earlier one are left out."),
+    of(
+        "data",
+        "columns",
+        Kind::Table { keys: ROW_FIELDS, values: &[] },
+        "The format's fields and the file's columns, where they differ: { prompt = \"q\", completion = \"a\" }.",
+    ),
+    of(
+        "data",
+        "roles",
+        Kind::Table { keys: &[], values: ROLES },
+        "The file's speakers and their roles: { customer = \"user\", agent = \"assistant\" }.",
+    ),
     of(
         "method",
         "kind",
@@ -206,6 +262,8 @@ mod tests {
                     Kind::Number { min, max, max_included: false } => format!("{min} to below {max}"),
                     Kind::TextList => "list of texts".to_string(),
                     Kind::Modules => "\"all-linear\", or a list of names".to_string(),
+                    Kind::Table { keys: [], values } => format!("table of any words to {}", values.join(", ")),
+                    Kind::Table { keys, .. } => format!("table of {}", keys.join(", ")),
                 };
                 let usual = match f.usual {
                     Some((low, high)) if high < 0.01 => format!("{low:e} to {high:e}"),

@@ -33,10 +33,18 @@ impl RunConfig {
                 return Err(Error::Config(format!("{key} is empty")));
             }
         }
-        if !self.data.validation.is_empty() && self.data.validation_fraction > 0.0 {
-            return Err(Error::Config(
-                "data.validation and data.validation_fraction are both set: choose one of them".into(),
-            ));
+        let held_out = [
+            ("data.validation", !self.data.validation.is_empty()),
+            ("data.validation_fraction", self.data.validation_fraction > 0.0),
+            ("data.validation_rows", self.data.validation_rows > 0),
+        ];
+        let held_out: Vec<&str> = held_out.iter().filter(|(_, set)| *set).map(|(key, _)| *key).collect();
+        match held_out.as_slice() {
+            [] | [_] => {}
+            [one, other] => {
+                return Err(Error::Config(format!("{one} and {other} are both set: choose one of them")));
+            }
+            all => return Err(Error::Config(format!("{} are all set: choose one of them", all.join(", ")))),
         }
         if let Some(prompt) = self.sample.prompts.iter().position(|p| p.trim().is_empty()) {
             return Err(Error::Config(format!("sample.prompts: prompt {} is empty", prompt + 1)));
@@ -50,12 +58,11 @@ impl RunConfig {
                     .into(),
             });
         }
-        let has_validation = !self.data.validation.is_empty() || self.data.validation_fraction > 0.0;
-        if self.eval.every > 0 && !has_validation {
+        if self.eval.every > 0 && held_out.is_empty() {
             warnings.push(Warning {
                 key: "eval.every".into(),
-                message: "eval.every is set, but there are no validation rows: set data.validation or \
-                          data.validation_fraction"
+                message: "eval.every is set, but there are no validation rows: set data.validation, \
+                          data.validation_fraction or data.validation_rows"
                     .into(),
             });
         }
@@ -138,6 +145,14 @@ mod tests {
     fn contradictions_are_refused() {
         let both = with(&["data.validation=v.jsonl", "data.validation_fraction=0.1"]).validate();
         assert!(both.expect_err("both").to_string().contains("choose one"));
+        let both = with(&["data.validation_rows=4", "data.validation_fraction=0.1"]).validate();
+        assert_eq!(
+            both.expect_err("both").to_string(),
+            "data.validation_fraction and data.validation_rows are both set: choose one of them"
+        );
+        let all = with(&["data.validation=v", "data.validation_rows=4", "data.validation_fraction=0.1"]).validate();
+        assert!(all.expect_err("all").to_string().ends_with("data.validation_rows are all set: choose one of them"));
+        assert_eq!(with(&["eval.every=5", "data.validation_rows=4"]).validate().unwrap(), []);
         assert_eq!(with(&["data.train="]).validate().expect_err("empty").to_string(), "data.train is empty");
         let blank = with(&["sample.prompts=[\"Hi\", \" \"]"]).validate();
         assert_eq!(blank.expect_err("blank").to_string(), "sample.prompts: prompt 2 is empty");

@@ -1,5 +1,10 @@
 //! Conversations and documents to tokens with a mask.
 
+mod arguments;
+mod choice;
+mod verify;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -7,11 +12,15 @@ use sha2::{Digest, Sha256};
 use tokenizers::{PostProcessorWrapper, Tokenizer};
 
 use super::mask::{self, TurnShape};
-use super::template::{ChatTemplate, chatml};
+use super::template::ChatTemplate;
 use super::{Conversation, Example, Message};
 use crate::engine::config::LossOn;
 use crate::engine::formats::TextTokenizer;
 use crate::engine::{Error, Result};
+use arguments::Arguments;
+use choice::Choice;
+pub use choice::template_names;
+pub use verify::MaskFault;
 
 /// The notice of [`Encoder::notices`] about a template whose answers do not all end with a trained token.
 pub const NO_END: &str = "the chat template does not end every answer: the model may not learn to stop";
@@ -54,37 +63,40 @@ pub struct Encoder<'a> {
     default: Template,
     tool_use: Option<Template>,
     notices: Vec<String>,
+    /// The source of `default`, if that is not the model's own template.
+    other_source: Option<String>,
     fingerprint: [u8; 32],
 }
 
 struct Template {
     chat: ChatTemplate,
     shape: TurnShape,
+    arguments: Arguments,
 }
 
 impl<'a> Encoder<'a> {
-    /// Compiles the model's templates. `now` is the time that templates may print.
+    /// Compiles the model's own templates. `now` is the time that templates may print.
     pub fn new(tokenizer: &'a TextTokenizer, now: jiff::ZonedDateTime) -> Result<Encoder<'a>> {
-        let date = now.date().to_string();
+        Self::with_template(tokenizer, "", now)
+    }
+
+    /// Compiles the template of `data.chat_template`: empty for the model's own, the name of one of its templates,
+    /// `chatml`, the path of a `.jinja` file, or the text of a template. `now` is the time that templates may print.
+    pub fn with_template(tokenizer: &'a TextTokenizer, choice: &str, now: jiff::ZonedDateTime) -> Result<Encoder<'a>> {
         let mut plain = tokenizer.tokenizer.clone();
         plain.with_post_processor(None::<PostProcessorWrapper>);
-        let mut notices = Vec::new();
-        let (source, tool_source) = match &tokenizer.chat_template {
-            Some(source) => (source.clone(), named(tokenizer, "tool_use")),
-            None => {
-                notices.push("the model has no chat template: conversations are written as ChatML".to_string());
-                let has_im_end = tokenizer.token_id("<|im_end|>").is_some();
-                (chatml(has_im_end, tokenizer.eos_token.as_deref(), tokenizer.adds_bos), None)
-            }
-        };
+        let chosen = Choice::of(tokenizer, choice)?;
+        let special = special_tokens(tokenizer);
         let compile = |source: &str| {
-            let chat = ChatTemplate::new(source, special_tokens(tokenizer), now.clone())
-                .map_err(|reason| Error::file(reason, &tokenizer.path))?;
+            let chat =
+                ChatTemplate::new(source, special.clone(), now.clone()).map_err(|r| chosen.error(tokenizer, r))?;
             let shape = TurnShape::probe(&chat, control_tokens(tokenizer));
-            Ok::<_, Error>(Template { chat, shape })
+            let arguments = Arguments::probe(&chat);
+            Ok::<_, Error>(Template { chat, shape, arguments })
         };
-        let default = compile(&source)?;
-        let tool_use = tool_source.as_deref().map(compile).transpose()?;
+        let default = compile(&chosen.source)?;
+        let tool_use = chosen.tool_source.as_deref().map(compile).transpose()?;
+        let mut notices = chosen.notices.clone();
         if default.shape.terminator.is_empty() && tokenizer.eos_id.is_some() {
             notices.push(
                 "the chat template writes nothing that ends a turn: the end-of-sequence token is added to each \
@@ -94,20 +106,24 @@ impl<'a> Encoder<'a> {
         } else if !mask::trains_terminators(&default.chat, &default.shape) {
             notices.push(NO_END.to_string());
         }
-        let mut hash = Sha256::new();
-        for part in [Some(&source), tool_source.as_ref()].into_iter().flatten() {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-            if part.contains("strftime_now") {
-                // To the day: templates print no more than that.
-                hash.update(date.as_bytes());
-            }
-        }
-        hash.update(format!("{:?}", special_tokens(tokenizer)));
-        Ok(Encoder { tokenizer, plain, default, tool_use, notices, fingerprint: hash.finalize().into() })
+        let fingerprint = fingerprint(&chosen, &special, &now);
+        let other_source = chosen.is_other.then_some(chosen.source);
+        Ok(Encoder { tokenizer, plain, default, tool_use, notices, other_source, fingerprint })
     }
 
-    /// Identifies the templates and what they write beside the messages: the same for the same text of each conversation.
+    /// The source of the template, if it is not the model's own: what has to be kept with an adapter that was trained with
+    /// it.
+    pub fn other_template(&self) -> Option<&str> {
+        self.other_source.as_deref()
+    }
+
+    /// Whether the template writes the date: the same rows have other tokens on another day.
+    pub fn uses_date(&self) -> bool {
+        self.default.chat.uses_date() || self.tool_use.as_ref().is_some_and(|t| t.chat.uses_date())
+    }
+
+    /// Identifies how rows are written: SHA-256 over the sources of the templates, the special tokens they may write, and
+    /// the time if they write it. The tokenizer is not part of it.
     pub fn fingerprint(&self) -> [u8; 32] {
         self.fingerprint
     }
@@ -167,7 +183,8 @@ impl<'a> Encoder<'a> {
         tools: Option<&serde_json::Value>,
         add_generation_prompt: bool,
     ) -> std::result::Result<String, String> {
-        self.template(tools.is_some()).chat.render(messages, tools, add_generation_prompt).map(|r| r.text)
+        let template = self.template(tools.is_some());
+        template.chat.render(&template.arguments.fit(messages), tools, add_generation_prompt).map(|r| r.text)
     }
 
     /// Tokens to generate from: the conversation so far, and the prompt for an answer.
@@ -195,14 +212,20 @@ impl<'a> Encoder<'a> {
         loss_on: LossOn,
     ) -> Result<std::result::Result<Traced, String>> {
         let template = self.template(conversation.tools.is_some());
+        let fitted = match template.arguments.fit(&conversation.messages) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(messages) => Some(Conversation { messages, tools: conversation.tools.clone() }),
+        };
+        let conversation = fitted.as_ref().unwrap_or(conversation);
         let rendered = match template.chat.render(&conversation.messages, conversation.tools.as_ref(), false) {
             Ok(rendered) => rendered,
             Err(reason) => return Ok(Err(reason)),
         };
         let ranges = match loss_on {
             LossOn::All => Vec::from([Range { start: 0, end: rendered.text.len() }]),
-            LossOn::Completions => {
-                match mask::trained_ranges(&template.chat, &template.shape, conversation, &rendered) {
+            LossOn::Completions | LossOn::LastTurn => {
+                let last_only = loss_on == LossOn::LastTurn;
+                match mask::trained_ranges(&template.chat, &template.shape, conversation, &rendered, last_only) {
                     Ok(ranges) => ranges,
                     Err(reason) => return Ok(Err(reason)),
                 }
@@ -242,8 +265,27 @@ fn trained_tokens(offsets: &[(usize, usize)], ranges: &[Range<usize>]) -> Vec<bo
     trained
 }
 
-fn named(tokenizer: &TextTokenizer, name: &str) -> Option<String> {
-    tokenizer.named_templates.iter().find(|(n, _)| n == name).map(|(_, source)| source.clone())
+/// See [`Encoder::fingerprint`].
+fn fingerprint(chosen: &Choice, special: &[(String, String)], now: &jiff::ZonedDateTime) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut part = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    let sources = [Some(&chosen.source), chosen.tool_source.as_ref()];
+    for source in sources.into_iter().flatten() {
+        part(source);
+        if ChatTemplate::source_uses_date(source) {
+            // Most write the day alone; the time of day is in few, and then no two runs are alike.
+            let clock = ["%H", "%I", "%M", "%S", "%T", "%R", "%X", "%c", "%s"].iter().any(|code| source.contains(code));
+            part(&if clock { now.to_string() } else { now.date().to_string() });
+        }
+    }
+    for (name, token) in special {
+        part(name);
+        part(token);
+    }
+    hash.finalize().into()
 }
 
 fn special_tokens(tokenizer: &TextTokenizer) -> Vec<(String, String)> {

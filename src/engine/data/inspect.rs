@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::format::{Format, Reading};
-use super::rows::Source;
+use super::rows::{Row, Source};
+use super::tokens::{LOOKED_AT, choose_reading};
 use crate::engine::config::DataConfig;
 use crate::engine::{Error, Result};
 
@@ -22,6 +23,10 @@ pub struct Inspection {
     pub format: Format,
     /// Why they are read so.
     pub reason: String,
+    /// Fields of the format that stand in columns of other names than usual.
+    pub mapping: std::collections::BTreeMap<String, String>,
+    /// What a person should know about it.
+    pub notices: Vec<String>,
     /// Rows in the file.
     pub rows: usize,
     /// The columns, in the order in which they first appear.
@@ -57,44 +62,48 @@ pub struct Problem {
     pub message: String,
 }
 
-/// Reads a whole file, row by row. A file that cannot be read to its end is an error; rows of a wrong shape are counted
-/// and listed.
-pub fn inspect(spec: &str, format: Format) -> Result<Inspection> {
+/// Reads a whole file, row by row, as the settings' format, columns and roles say. A file that cannot be read to its end is
+/// an error; rows of a wrong shape are counted and listed.
+pub fn inspect(spec: &str, settings: &DataConfig) -> Result<Inspection> {
     let source = Source::find(spec)?;
+    let format = settings.format;
     let mut found = Inspection { source: source.path().display().to_string(), format, ..Inspection::default() };
-    for row in source.rows()? {
-        let row = row?;
-        if found.rows == 0 {
-            let settings = DataConfig { format, ..DataConfig::default() };
-            let reading = Reading::choose(&settings, &[&row.fields]).map_err(|message| Error::Row {
-                path: source.file_of(&row).to_path_buf(),
-                line: row.line,
-                message,
-            })?;
-            (found.format, found.reason) = (reading.format, reading.reason);
-        }
-        found.rows += 1;
-        found.add_columns(&row.fields);
-        // Preference rows are known, though nothing trains on them yet: they are not wrong.
-        if found.format != Format::Preference
-            && let Err(message) = found.format.read(&row.fields)
-        {
-            found.wrong_rows += 1;
-            if found.problems.len() < LISTED {
-                found.problems.push(Problem { file: row.file as usize, line: row.line, message });
-            }
-        }
-        if found.first.len() < SHOWN {
-            found.first.push(row.fields);
-        }
-    }
-    if found.rows == 0 {
+    let mut rows = source.rows()?;
+    // The first rows show the format, then they are rows like the others.
+    let first = rows.by_ref().take(LOOKED_AT).collect::<Result<Vec<Row>>>()?;
+    if first.is_empty() {
         return Err(Error::file("the data set is empty: it has no rows", source.path()));
+    }
+    let reading = choose_reading(&source, settings, &first)?;
+    (found.format, found.reason) = (reading.format, reading.reason.clone());
+    (found.mapping, found.notices) = (reading.columns.clone(), reading.notices.clone());
+    for row in first {
+        found.add(row, &reading);
+    }
+    for row in rows {
+        found.add(row?, &reading);
     }
     Ok(found)
 }
 
 impl Inspection {
+    fn add(&mut self, row: Row, reading: &Reading) {
+        self.rows += 1;
+        self.add_columns(&row.fields);
+        // Preference rows are known, though nothing trains on them by itself: they are not wrong.
+        if reading.format != Format::Preference
+            && let Err(message) = reading.read(&row.fields)
+        {
+            self.wrong_rows += 1;
+            if self.problems.len() < LISTED {
+                self.problems.push(Problem { file: row.file as usize, line: row.line, message });
+            }
+        }
+        if self.first.len() < SHOWN {
+            self.first.push(row.fields);
+        }
+    }
+
     fn add_columns(&mut self, fields: &Map<String, Value>) {
         for (name, value) in fields {
             let kind = match value {

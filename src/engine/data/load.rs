@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn built_in_rows_are_read() {
-        let seen = inspect("builtin:pirate", Format::Auto).unwrap();
+        let seen = inspect("builtin:pirate", &DataConfig::default()).unwrap();
         assert_eq!((seen.format, seen.wrong_rows), (Format::Messages, 0));
         let model = formats::builtin::model("tiny-chat").unwrap();
         let tokenizer = formats::open(&model).unwrap().tokenizer().unwrap();
@@ -359,7 +359,7 @@ mod tests {
             ("dpo_en_demo.json", Format::Preference, 300),
         ] {
             let path = shared_data(name).unwrap().to_string_lossy().into_owned();
-            let seen = inspect(&path, Format::Auto).unwrap();
+            let seen = inspect(&path, &DataConfig::default()).unwrap();
             println!("{name}: {} {} {:?} {:?}", seen.format.name(), seen.rows, seen.columns, seen.problems);
             assert_eq!((seen.format, seen.rows, seen.wrong_rows), (format, rows, 0), "{name}");
             if format != Format::Preference {

@@ -1,6 +1,6 @@
 //! Rows to tokens: formats, chat templates, masks, packing.
 //!
-//! The way of a row: file → [`Source`] and [`Row`] → [`Format::read`] → [`Conversation`] or document → [`Encoder`] →
+//! The way of a row: file → [`Source`] and [`Row`] → [`Reading::read`] → [`Conversation`] or document → [`Encoder`] →
 //! [`Tokenized`] (tokens with a mask, on the disk) → [`Cut`] → [`plan_epoch`] → [`Sample`] → [`Batch`].
 //!
 //! ```
@@ -34,8 +34,8 @@ pub mod tokens;
 
 pub use batch::{Batch, Sample};
 pub use conversation::{Conversation, Example, Message};
-pub use encoder::{Encoded, Encoder, NO_END};
-pub use format::{Fields, Format, Reason};
+pub use encoder::{Encoded, Encoder, MaskFault, NO_END, template_names};
+pub use format::{FieldOfFormat, Fields, Format, Reading, Reason, dataset_info};
 pub use inspect::{Column, Inspection, Problem, inspect};
 pub use lengths::LengthCounts;
 pub use load::{Dataset, Samples, load, load_at};

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::format::Format;
+use super::format::Reading;
 use super::rows::Row;
 use super::{Encoder, Example};
 use crate::engine::Result;
@@ -62,10 +62,10 @@ impl<'a> Previewer<'a> {
         Ok(Previewer { encoder, tokenizer, special })
     }
 
-    /// Shows a row that is read in this format.
-    pub fn show(&self, row: Row, format: Format, loss_on: LossOn) -> Result<Preview> {
+    /// Shows a row that is read so.
+    pub fn show(&self, row: Row, reading: &Reading, loss_on: LossOn) -> Result<Preview> {
         let mut preview = Preview { row, example: None, text: String::new(), tokens: Vec::new(), refusal: None };
-        let example = match format.read(&preview.row.fields) {
+        let example = match reading.read(&preview.row.fields) {
             Ok(example) => preview.example.insert(example),
             Err(reason) => {
                 preview.refusal = Some(reason);
@@ -113,7 +113,7 @@ impl<'a> Previewer<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{CHATML, byte_tokenizer, file, shared_data, smollm2};
-    use super::super::{load, survey};
+    use super::super::{Format, load, survey};
     use super::*;
     use crate::engine::config::DataConfig;
     use crate::engine::formats;
@@ -127,7 +127,7 @@ mod tests {
         for sample in loaded.train.iter().take(200) {
             let sample = sample.unwrap();
             let row = seen.row(sample.row).unwrap();
-            let shown = previewer.show(row, seen.summary.format, loss_on).unwrap();
+            let shown = previewer.show(row, &seen.summary.reading, loss_on).unwrap();
             assert_eq!(shown.tokens.iter().map(|t| t.id).collect::<Vec<_>>(), sample.tokens);
             assert_eq!(shown.tokens.iter().map(|t| t.trained).collect::<Vec<_>>(), sample.trained);
             assert_eq!(shown.tokens.len(), seen.record(sample.row).unwrap().tokens as usize);
@@ -158,14 +158,14 @@ mod tests {
         let previewer = Previewer::new(&tokenizer).unwrap();
         let fields = serde_json::json!({"question": "q", "answer": "a"});
         let row = Row { index: 0, file: 0, line: 1, bytes: 0..0, fields: fields.as_object().unwrap().clone() };
-        let shown = previewer.show(row.clone(), Format::QuestionAnswer, LossOn::Completions).unwrap();
+        let shown = previewer.show(row.clone(), &Reading::of(Format::QuestionAnswer), LossOn::Completions).unwrap();
         let ends: Vec<usize> = (0..shown.tokens.len()).filter(|i| shown.tokens[*i].ends_turn).collect();
         // …assistant\n a <|im_end|> \n: the last but one, and not the end of the question.
         assert_eq!(ends, [shown.tokens.len() - 2]);
         let end = &shown.tokens[ends[0]];
         assert!(end.special && end.trained);
         assert_eq!((&shown.text[end.range.clone()], end.piece.as_str()), ("<|im_end|>", "<|im_end|>"));
-        let refused = previewer.show(row, Format::Text, LossOn::All).unwrap();
+        let refused = previewer.show(row, &Reading::of(Format::Text), LossOn::All).unwrap();
         assert!(refused.example.is_none() && refused.tokens.is_empty());
         assert_eq!(refused.refusal.unwrap(), "there is no `text`; found the columns `question`, `answer`");
     }

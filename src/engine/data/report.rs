@@ -86,8 +86,8 @@ impl SourceReport {
     pub(super) fn of(rows: &Tokenized) -> SourceReport {
         SourceReport {
             source: rows.source.path().display().to_string(),
-            format: rows.summary.format,
-            reason: rows.summary.reason.clone(),
+            format: rows.summary.reading.format,
+            reason: rows.summary.reading.reason.clone(),
             rows: rows.len(),
             wrong_rows: rows.summary.wrong_rows,
             ..SourceReport::default()

@@ -64,7 +64,7 @@ pub(super) fn survey_at(
     tolerance: Tolerance,
     progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Survey> {
-    let encoder = Encoder::new(tokenizer, now)?;
+    let encoder = Encoder::with_template(tokenizer, &settings.chat_template, now)?;
     let source = Source::find(&settings.train)?;
     let held = match settings.validation.as_str() {
         "" => None,

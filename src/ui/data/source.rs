@@ -259,7 +259,7 @@ fn show_problem(ui: &mut Ui, studio: &Studio, problem: &DataProblem, run: &mut R
 fn format_choice(ui: &mut Ui, file: Option<&Summary>, run: &mut RunConfig) {
     ui.horizontal(|ui| {
         let label = ui.label(RichText::new("Format").weak());
-        let found = file.filter(|_| run.data.format == DataFormat::Auto).map(|file| file.format);
+        let found = file.filter(|_| run.data.format == DataFormat::Auto).map(|file| file.reading.format);
         let text = format_name(found.unwrap_or(run.data.format));
         let combo = ComboBox::from_id_salt("format").selected_text(text).width(190.0).height(320.0).show_ui(ui, |ui| {
             for format in FORMATS {
@@ -268,8 +268,8 @@ fn format_choice(ui: &mut Ui, file: Option<&Summary>, run: &mut RunConfig) {
         });
         combo.response.labelled_by(label.id).on_hover_text("How a row becomes a conversation or a document.");
         let why = match file {
-            Some(file) if run.data.format == DataFormat::Auto && !file.reason.is_empty() => {
-                format!("found out: {}", file.reason.replace('`', "\""))
+            Some(file) if run.data.format == DataFormat::Auto && !file.reading.reason.is_empty() => {
+                format!("found out: {}", file.reading.reason.replace('`', "\""))
             }
             _ if run.data.format == DataFormat::Auto => String::new(),
             _ => "chosen by you".to_string(),

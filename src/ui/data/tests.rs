@@ -87,7 +87,7 @@ fn a_file_of_each_format_is_typed_and_read() {
         let path = file(&window, name, text);
         type_path(&mut window, &path);
         let survey = window.window().studio.data.survey.clone().unwrap();
-        assert_eq!(survey.train.summary.format, format, "{name}");
+        assert_eq!(survey.train.summary.reading.format, format, "{name}");
         assert_eq!(window.window().studio.readiness(Room::Data), Readiness::Ready, "{name}");
         assert!(!shows(&window, "0 end of turn, trained"), "{name}");
     }
@@ -139,13 +139,16 @@ fn the_format_is_corrected() {
     let rows = "{\"text\":\"plain\",\"question\":\"q\",\"answer\":\"a\"}\n";
     let path = file(&window, "both.jsonl", rows);
     type_path(&mut window, &path);
-    assert_eq!(window.window().studio.data.survey.clone().unwrap().train.summary.format, DataFormat::QuestionAnswer);
+    assert_eq!(
+        window.window().studio.data.survey.clone().unwrap().train.summary.reading.format,
+        DataFormat::QuestionAnswer
+    );
     window.click("Format");
     window.harness.run_steps(4);
     window.click("Plain text");
     settle(&mut window);
     assert_eq!(window.window().studio.shared.run.data.format, DataFormat::Text);
-    assert_eq!(window.window().studio.data.survey.clone().unwrap().train.summary.format, DataFormat::Text);
+    assert_eq!(window.window().studio.data.survey.clone().unwrap().train.summary.reading.format, DataFormat::Text);
     assert!(shows(&window, "chosen by you"));
     // One that the rows do not have.
     window.click("Format");

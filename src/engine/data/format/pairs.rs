@@ -2,30 +2,35 @@
 
 use serde_json::Value;
 
-use super::fields::{optional_text, required, text, wrong_type};
-use super::{Conversation, Fields, Reason};
+use super::fields::{View, wrong_type};
+use super::messages::{add_system, entries, list};
+use super::{Conversation, Reason};
 use crate::engine::data::Message;
 
 /// `instruction, input?, output, system?, history?`. The prompt is the instruction, a line break and the input.
-pub fn alpaca(row: &Fields) -> Result<Conversation, Reason> {
-    let instruction = text(row, "instruction")?;
-    let prompt = match optional_text(row, "input")? {
-        Some(input) => format!("{instruction}\n{input}"),
-        None => instruction.to_string(),
-    };
-    let mut messages: Vec<Message> = optional_text(row, "system")?.map(Message::system).into_iter().collect();
-    messages.extend(history(row)?);
-    messages.push(Message::user(prompt));
-    messages.push(Message::assistant(text(row, "output")?));
-    Ok(Conversation { messages, tools: None })
+pub fn alpaca(view: &View) -> Result<Conversation, Reason> {
+    let mut messages: Vec<Message> = view.optional_text("system")?.map(Message::system).into_iter().collect();
+    messages.extend(history(view)?);
+    messages.push(Message::user(with_input(view, view.text("instruction")?)?));
+    messages.push(Message::assistant(view.text("output")?));
+    Ok(Conversation { messages, tools: view.tools()? })
+}
+
+/// What is asked, with the input on a new line.
+pub fn with_input(view: &View, asked: &str) -> Result<String, Reason> {
+    Ok(match view.optional_text("input")? {
+        Some(input) => format!("{asked}\n{input}"),
+        None => asked.to_string(),
+    })
 }
 
 /// Earlier rounds: a list of pairs of texts.
-fn history(row: &Fields) -> Result<Vec<Message>, Reason> {
-    let list = match row.get("history") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(list)) => list,
-        Some(other) => return Err(wrong_type("history", other, "a list of pairs of question and answer")),
+fn history(view: &View) -> Result<Vec<Message>, Reason> {
+    let (column, Some(value)) = (view.column("history"), view.get("history")) else { return Ok(Vec::new()) };
+    let list = match entries(value) {
+        Some(list) => list,
+        None if value.as_str().is_some_and(|text| text.trim().is_empty()) => return Ok(Vec::new()),
+        None => return Err(wrong_type(column, value, "a list of pairs of question and answer")),
     };
     let mut messages = Vec::new();
     for (i, round) in list.iter().enumerate() {
@@ -34,31 +39,37 @@ fn history(row: &Fields) -> Result<Vec<Message>, Reason> {
             _ => None,
         };
         let Some((question, answer)) = pair else {
-            return Err(wrong_type(&format!("history[{i}]"), round, "a pair of texts: question and answer"));
+            return Err(wrong_type(&format!("{column}[{i}]"), round, "a pair of texts: question and answer"));
         };
         messages.extend([Message::user(question), Message::assistant(answer)]);
     }
     Ok(messages)
 }
 
-/// `prompt, completion`: two texts, or two lists of messages. Answers within the prompt are not trained.
-pub fn prompt_completion(row: &Fields) -> Result<Conversation, Reason> {
-    let side = |name: &str, role: &str| match required(row, name)? {
+/// A text, or a list of messages.
+pub fn side(view: &View, field: &'static str, role: &str) -> Result<Vec<Message>, Reason> {
+    let (name, value) = (view.column(field), view.required(field)?);
+    match value {
         Value::String(text) => Ok(vec![Message::new(role, text)]),
-        value @ Value::Array(_) => super::messages::list(value, name),
+        Value::Array(_) => list(view, value, name),
         other => Err(wrong_type(name, other, "a text or a list of messages")),
-    };
-    let mut messages = side("prompt", "user")?;
+    }
+}
+
+/// `prompt, completion`: two texts, or two lists of messages. Answers within the prompt are not trained.
+pub fn prompt_completion(view: &View) -> Result<Conversation, Reason> {
+    let mut messages = side(view, "prompt", "user")?;
     for message in messages.iter_mut().filter(|m| m.is_assistant()) {
         message.train = Some(false);
     }
-    messages.extend(side("completion", "assistant")?);
-    Ok(Conversation { messages, tools: super::fields::tools(row)? })
+    messages.extend(side(view, "completion", "assistant")?);
+    add_system(view, &mut messages)?;
+    Ok(Conversation { messages, tools: view.tools()? })
 }
 
 /// `question, answer`.
-pub fn question_answer(row: &Fields) -> Result<Conversation, Reason> {
-    let mut messages: Vec<Message> = optional_text(row, "system")?.map(Message::system).into_iter().collect();
-    messages.extend([Message::user(text(row, "question")?), Message::assistant(text(row, "answer")?)]);
-    Ok(Conversation { messages, tools: None })
+pub fn question_answer(view: &View) -> Result<Conversation, Reason> {
+    let mut messages = vec![Message::user(view.text("question")?), Message::assistant(view.text("answer")?)];
+    add_system(view, &mut messages)?;
+    Ok(Conversation { messages, tools: view.tools()? })
 }

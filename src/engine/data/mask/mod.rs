@@ -32,36 +32,75 @@ pub use shape::TurnShape;
 /// Why the turns of a conversation were not found.
 pub type MaskError = String;
 
-/// Byte ranges of `rendered.text` that are trained, in order and without overlap.
+/// Byte ranges of `rendered.text` that are trained, in order and without overlap. `last_only`: those of the last turn that
+/// is to be trained.
 pub fn trained_ranges(
     template: &ChatTemplate,
     shape: &TurnShape,
     conversation: &Conversation,
     rendered: &Rendered,
+    last_only: bool,
 ) -> Result<Vec<Range<usize>>, MaskError> {
     let messages = &conversation.messages;
     let assistants: Vec<usize> = (0..messages.len()).filter(|i| messages[*i].is_assistant()).collect();
-    let wanted = |turn: &&usize| messages[**turn].train.unwrap_or(true);
-    if !assistants.iter().any(|turn| wanted(&turn)) {
-        return Err("it has no assistant turn to train on".into());
+    let mut wanted: Vec<usize> =
+        assistants.iter().copied().filter(|turn| messages[*turn].train.unwrap_or(true)).collect();
+    let Some(last) = wanted.last().copied() else {
+        return Err(match assistants.is_empty() {
+            true => "it has no assistant turn to train on".into(),
+            false => "none of its assistant turns is to be trained".into(),
+        });
+    };
+    if last_only {
+        wanted = vec![last];
     }
+    let all_wanted = wanted.len() == assistants.len();
     if template.has_generation_tags() {
         let ranges = tagged(shape, rendered);
-        if assistants.iter().all(|turn| wanted(&turn)) {
+        if all_wanted {
             return Ok(ranges);
         }
-        if ranges.len() != assistants.len() {
+        if ranges.len() == assistants.len() {
+            return Ok(ranges
+                .into_iter()
+                .zip(&assistants)
+                .filter(|(_, t)| wanted.contains(t))
+                .map(|(r, _)| r)
+                .collect());
+        }
+        // Some turns have no tags, or several: where the turns stand in the text says whose tags these are.
+        let turns = located(template, shape, conversation, rendered, &assistants).map_err(|_| {
+            "some of its turns are not to be trained, and the chat template's generation tags do not tell which are which"
+        })?;
+        let meets = |range: &Range<usize>, of_wanted: bool| {
+            let of = turns.iter().filter(|(turn, _)| wanted.contains(turn) == of_wanted);
+            of.into_iter().any(|(_, turn)| turn.start < range.end && range.start < turn.end)
+        };
+        if ranges.iter().any(|range| meets(range, true) && meets(range, false)) {
             return Err(
-                "some of its turns are not to be trained, and the chat template's generation tags do not tell \
-                        which are which"
+                "one of the chat template's generation tags is about several turns, of which not all are to be \
+                        trained"
                     .into(),
             );
         }
-        return Ok(ranges.into_iter().zip(&assistants).filter(|(_, turn)| wanted(turn)).map(|(r, _)| r).collect());
+        return Ok(ranges.into_iter().filter(|range| meets(range, true)).collect());
     }
+    let turns = located(template, shape, conversation, rendered, &assistants)?;
+    Ok(turns.into_iter().filter(|(turn, _)| wanted.contains(turn)).map(|(_, range)| range).collect())
+}
+
+/// Where each assistant turn stands in the text, without the help of tags.
+fn located(
+    template: &ChatTemplate,
+    shape: &TurnShape,
+    conversation: &Conversation,
+    rendered: &Rendered,
+    assistants: &[usize],
+) -> Result<Vec<(usize, Range<usize>)>, MaskError> {
+    let messages = &conversation.messages;
     // Markers also in the place of empty answers first: where that makes the template write something else, the
     // alignment notices, and the answers with text are aligned alone.
-    let mut aligned = align::turns(template, shape, conversation, &rendered.text, &assistants);
+    let mut aligned = align::turns(template, shape, conversation, &rendered.text, assistants);
     if aligned.len() < assistants.len() {
         let spoken: Vec<usize> =
             assistants.iter().copied().filter(|turn| !align::is_silent(&messages[*turn])).collect();
@@ -69,20 +108,20 @@ pub fn trained_ranges(
             aligned.extend(align::turns(template, shape, conversation, &rendered.text, &spoken));
         }
     }
-    let mut ranges: Vec<Range<usize>> = Vec::with_capacity(assistants.len());
-    for turn in &assistants {
+    let mut turns: Vec<(usize, Range<usize>)> = Vec::with_capacity(assistants.len());
+    for turn in assistants {
         let found = match aligned.iter().find(|(index, _)| index == turn) {
             Some((_, range)) => range.clone(),
             None => prefix::turn(template, shape, conversation, *turn, &rendered.text).ok_or_else(|| {
                 format!("the chat template rewrites messages[{turn}], so what to train was not found in its text")
             })?,
         };
-        if ranges.last().is_some_and(|before| before.end > found.start) {
+        if turns.last().is_some_and(|(_, before)| before.end > found.start) {
             return Err(format!("messages[{turn}] was not found in its place in what the chat template made"));
         }
-        ranges.push(found);
+        turns.push((*turn, found));
     }
-    Ok(ranges.into_iter().zip(&assistants).filter(|(_, turn)| wanted(turn)).map(|(range, _)| range).collect())
+    Ok(turns)
 }
 
 /// Whether each of two answers is trained with what ends it. `true` also where the template does not render them.
@@ -90,7 +129,7 @@ pub fn trains_terminators(template: &ChatTemplate, shape: &TurnShape) -> bool {
     let messages = ["a", "b"].iter().flat_map(|text| [Message::user(*text), Message::assistant(*text)]).collect();
     let conversation = Conversation { messages, tools: None };
     let Ok(rendered) = template.render(&conversation.messages, None, false) else { return true };
-    let Ok(ranges) = trained_ranges(template, shape, &conversation, &rendered) else { return true };
+    let Ok(ranges) = trained_ranges(template, shape, &conversation, &rendered, false) else { return true };
     ranges.iter().all(|range| shape.ends_turn(&rendered.text[range.clone()]))
 }
 

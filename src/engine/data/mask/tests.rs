@@ -10,7 +10,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use crate::engine::config::LossOn;
 use crate::engine::data::testing::{byte_tokenizer, now};
-use crate::engine::data::{Encoded, Encoder, Example, Format};
+use crate::engine::data::{Encoded, Encoder, Example, Format, Reading};
 use crate::engine::formats::TextTokenizer;
 
 pub(super) fn fixtures() -> PathBuf {
@@ -76,7 +76,7 @@ fn differences(folder: &Path, tagged: bool) -> (usize, Vec<String>) {
         for case in cases {
             let conversation = case["conversation"].as_str().unwrap();
             let row = fixture["conversations"][conversation].as_object().unwrap();
-            let example = Format::Messages.read(row).unwrap();
+            let example = Reading::of(Format::Messages).read(row).unwrap();
             let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
             let expected = case[if tagged { "mask" } else { "trimmed" }].as_str().unwrap();
             let found = match encoder.encode(&example, LossOn::Completions).unwrap() {

@@ -9,7 +9,7 @@ use tokenizers::AddedToken;
 use super::tests::{fixtures, text_tokenizer};
 use crate::engine::config::LossOn;
 use crate::engine::data::testing::now;
-use crate::engine::data::{Encoder, Format};
+use crate::engine::data::{Encoder, Format, Reading};
 
 /// What the masks of a fixture differ in: the template, who trains it and where, the text.
 type Differences = BTreeSet<(String, &'static str, String)>;
@@ -41,7 +41,7 @@ fn differences(folder: &Path, published: bool) -> (usize, Differences) {
             let row = fixture["conversations"][conversation].as_object().unwrap();
             let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
             let expected = case["mask"].as_str().unwrap();
-            let example = Format::Messages.read(row).unwrap();
+            let example = Reading::of(Format::Messages).read(row).unwrap();
             count += 1;
             let found = match encoder.encode(&example, LossOn::Completions).unwrap() {
                 Ok(found) => found,

@@ -81,20 +81,15 @@ pub(super) fn open(backing: &Backing, path: &Path, read: Arc<AtomicU64>, chunk: 
     Err(Error::file("the file is packed more than twice: unpack it first", path))
 }
 
-fn text(
-    head: Vec<u8>,
-    reader: Box<dyn Read + Send>,
-    packed: bool,
-    path: &Path,
-    chunk: usize,
-) -> Result<TextFile> {
+fn text(head: Vec<u8>, reader: Box<dyn Read + Send>, packed: bool, path: &Path, chunk: usize) -> Result<TextFile> {
     let (encoding, mark) = kind::encoding(&head);
     let (reader, head, mark) = match encoding {
         Encoding::Utf8 => (reader, head, mark),
         wide => {
             let mut reader = reader;
             skip(&mut reader, mark as u64).map_err(Error::io("read the data file", path))?;
-            let mut reader: Box<dyn Read + Send> = Box::new(super::utf16::Utf16::new(reader, wide == Encoding::Utf16Be));
+            let mut reader: Box<dyn Read + Send> =
+                Box::new(super::utf16::Utf16::new(reader, wide == Encoding::Utf16Be));
             let head = head_of(&mut reader, path)?;
             (Box::new(Cursor::new(head.clone()).chain(reader)) as Box<dyn Read + Send>, head, 0)
         }

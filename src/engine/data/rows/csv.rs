@@ -185,7 +185,8 @@ impl Record {
     }
 
     fn cells(&self) -> std::result::Result<impl Iterator<Item = &str>, String> {
-        let text = std::str::from_utf8(&self.output).map_err(|_| "the row is not UTF-8 text: save the file as UTF-8")?;
+        let text =
+            std::str::from_utf8(&self.output).map_err(|_| "the row is not UTF-8 text: save the file as UTF-8")?;
         if text.contains('\0') {
             return Err("the row holds a zero byte: the file is not plain text".into());
         }

@@ -76,7 +76,9 @@ mod tests {
             std::fs::write(path, "x").unwrap();
         };
         assert!(data_files(folder.path()).unwrap_err().to_string().starts_with("there is no data file in this folder"));
-        ["b.md", "README.md", "a/z.txt", "picture.png", ".hidden.txt", ".git/x.json", "noending"].iter().for_each(write);
+        ["b.md", "README.md", "a/z.txt", "picture.png", ".hidden.txt", ".git/x.json", "noending"]
+            .iter()
+            .for_each(write);
         assert_eq!(names(folder.path()), ["README.md", "a/z.txt", "b.md"]);
         ["b.csv.gz", "a/y.parquet", "dataset_info.json"].iter().for_each(write);
         assert_eq!(names(folder.path()), ["a/y.parquet", "a/z.txt", "b.csv.gz", "b.md"]);

@@ -78,7 +78,8 @@ impl Part {
         let (split, number) = before.rsplit_once('-')?;
         // Some writers put a checksum of the part behind the number of parts.
         let count = rest.split('-').next()?;
-        let digits = |text: &str| (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok());
+        let digits =
+            |text: &str| (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok());
         let (number, count) = (digits(number)??, digits(count)??);
         let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
         Some(Part { split: (folder, split.to_string(), count, ending.to_string()), number, count })

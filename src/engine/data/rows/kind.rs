@@ -149,7 +149,8 @@ pub(super) fn foreign(head: &[u8], path: &Path) -> Option<&'static str> {
         (b"\0\0\xFE\xFF", "the file is UTF-32 text: save it as UTF-8"),
     ];
     const IMAGE: &str = "the file is an image: text is trained, images are not";
-    const ARROW: &str = "the file is an Arrow file: save its rows as Parquet (in Python: dataset.to_parquet(\"rows.parquet\"))";
+    const ARROW: &str =
+        "the file is an Arrow file: save its rows as Parquet (in Python: dataset.to_parquet(\"rows.parquet\"))";
     const PICKLE: &str =
         "the file is a Python pickle, which is not read because it can run code: save the rows as .jsonl or .parquet";
     if head.starts_with(b"PK\x03\x04") {
@@ -163,7 +164,9 @@ pub(super) fn foreign(head: &[u8], path: &Path) -> Option<&'static str> {
     }
     // A text may well be one.
     if !matches!(named(path), Some(Kind::Text | Kind::Document)) && is_web_page(head) {
-        return Some("the file is a web page: download the data file itself (often behind a button \"raw\" or \"download\")");
+        return Some(
+            "the file is a web page: download the data file itself (often behind a button \"raw\" or \"download\")",
+        );
     }
     // `ORC` alone could be the start of a text: the format goes on with a byte that text does not have.
     let wrong = |mark: &[u8]| mark == b"ORC" && head.get(3).is_none_or(|b| b.is_ascii_graphic() || *b == b' ');

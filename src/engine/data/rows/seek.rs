@@ -28,9 +28,15 @@ pub struct RowReader {
 
 /// A file in which rows are looked up.
 enum FileReader {
-    Seekable { bytes: Box<dyn ReadSeek>, layout: Layout },
+    Seekable {
+        bytes: Box<dyn ReadSeek>,
+        layout: Layout,
+    },
     /// Packed or encoded: it can only be read from its beginning on.
-    Forward { bytes: BufferedBytes, layout: Layout },
+    Forward {
+        bytes: BufferedBytes,
+        layout: Layout,
+    },
     Parquet(Box<ParquetFile>),
 }
 

@@ -66,7 +66,8 @@ impl Source {
             Ok(_) => Err(Error::file("this is neither a file nor a folder: save the rows in a file first", &path)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let endings = ENDINGS.join(", .");
-                let message = format!("there is no such data file (a folder, or a file of these is expected: .{endings})");
+                let message =
+                    format!("there is no such data file (a folder, or a file of these is expected: .{endings})");
                 Err(Error::file(message, &path))
             }
             Err(e) => Err(Error::io("read the data file", &path)(e)),

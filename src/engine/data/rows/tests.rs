@@ -102,7 +102,9 @@ fn texts_are_one_document_a_line_or_a_file() {
 
 #[test]
 fn tables_are_read_by_any_delimiter() {
-    for (name, delimiter) in [("d.csv", ','), ("d.csv", ';'), ("d.csv", '\t'), ("d.csv", '|'), ("d.tsv", '\t'), ("d.tsv", ';')] {
+    for (name, delimiter) in
+        [("d.csv", ','), ("d.csv", ';'), ("d.csv", '\t'), ("d.csv", '|'), ("d.tsv", '\t'), ("d.tsv", ';')]
+    {
         let text = "question,a \r\n\"two\r\nlines, \"\"so\"\"\",1.5\r\n\r\n,\"[{\"\"role\"\":1}]\"\r\n[x,{y";
         let rows = read(name, text.replace(',', &delimiter.to_string())).unwrap();
         let quoted = format!("two\r\nlines{delimiter} \"so\"");
@@ -158,7 +160,10 @@ fn what_is_wrong_is_named_with_its_line() {
         said(b"{\n\"a\":1}\n"),
         "line 1: the row does not end on its line: one object a line is expected, or an array of objects: d"
     );
-    assert_eq!(said(b"[{\"a\":1},\n{\"a\":\n2]}]"), "line 2: not valid JSON: expected `,` or `}` (line 3, column 2): d");
+    assert_eq!(
+        said(b"[{\"a\":1},\n{\"a\":\n2]}]"),
+        "line 2: not valid JSON: expected `,` or `}` (line 3, column 2): d"
+    );
     assert_eq!(said(b"[{\"a\":1}, {\"a\" 2}]"), "line 1: not valid JSON: expected `:` (line 1, column 16): d");
     assert_eq!(said(b"[{\"a\":1},\n{\"a\":2"), "line 2: the file ends within the array: is it cut off?: d");
     assert_eq!(said(b"[{\"a\":1},\n"), "line 2: the file ends within the array: is it cut off?: d");
@@ -253,7 +258,10 @@ fn broken_packing_and_encoding_is_said() {
     let mut wide = utf16("{\"a\":1}\n", false, true);
     wide.push(0);
     assert!(error("d", &wide).contains("the UTF-16 text ends within a character"));
-    assert!(error("d", &[&utf16("{\"a\":\"", true, true)[..], &[0xDC, 0, 0, 0x41]].concat()).contains("UTF-16 text is damaged"));
+    assert!(
+        error("d", &[&utf16("{\"a\":\"", true, true)[..], &[0xDC, 0, 0, 0x41]].concat())
+            .contains("UTF-16 text is damaged")
+    );
     let nested = gzip(&gzip(&gzip(&gzip(b"{}"))));
     assert_eq!(error("d", &nested), "the file is packed more than twice: unpack it first: d");
     // A bomb: 1 GiB of spaces in front of a row, read a piece at a time.
@@ -399,8 +407,15 @@ fn tables_of_pandas_hold_the_same_rows_in_every_form() {
         rows.iter().map(|row| ["question", "answer"].map(|name| row.fields[name].clone()).to_vec()).collect()
     };
     assert_eq!(lines.len(), 6);
-    for name in ["pandas.jsonl.gz", "pandas.jsonl.zst", "pandas.parquet", "pandas.csv", "excel.csv", "utf16.csv", "pandas.tsv.gz"]
-    {
+    for name in [
+        "pandas.jsonl.gz",
+        "pandas.jsonl.zst",
+        "pandas.parquet",
+        "pandas.csv",
+        "excel.csv",
+        "utf16.csv",
+        "pandas.tsv.gz",
+    ] {
         let rows = fixture_rows(name);
         let mut expected = texts(&lines);
         if name == "excel.csv" || name == "utf16.csv" {

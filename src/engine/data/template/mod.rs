@@ -24,6 +24,7 @@ pub struct ChatTemplate {
     /// `bos_token`, `eos_token` and the like, as the template sees them.
     special_tokens: Jinja,
     generation_tags: bool,
+    uses_date: bool,
 }
 
 /// What a template made of a conversation.
@@ -46,18 +47,29 @@ impl ChatTemplate {
         special_tokens: impl IntoIterator<Item = (String, String)>,
         now: jiff::ZonedDateTime,
     ) -> Result<ChatTemplate, TemplateError> {
+        let uses_date = Self::source_uses_date(source);
         // Jinja reads every line break of a template as a line feed.
         let source = source.replace("\r\n", "\n").replace('\r', "\n");
         let (source, generation_tags) = environment::rewrite_generation_tags(&source);
         let mut environment = environment::new(now);
         environment.add_template_owned("chat", source).map_err(|e| environment::describe("is not valid", &e))?;
         let special_tokens = Jinja::from_pairs(special_tokens);
-        Ok(ChatTemplate { environment, special_tokens, generation_tags })
+        Ok(ChatTemplate { environment, special_tokens, generation_tags, uses_date })
     }
 
     /// Whether the template marks what the model says with `{% generation %}` tags.
     pub fn has_generation_tags(&self) -> bool {
         self.generation_tags
+    }
+
+    /// Whether it may write the date or the time.
+    pub fn uses_date(&self) -> bool {
+        self.uses_date
+    }
+
+    /// Whether a template with this source may write the date or the time: `strftime_now` is all that tells it.
+    pub(super) fn source_uses_date(source: &str) -> bool {
+        source.contains("strftime_now")
     }
 
     /// Renders messages. `add_generation_prompt` ends the text with what opens an assistant's turn.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::ChatTemplate;
 use crate::engine::data::testing::now;
-use crate::engine::data::{Format, Message, chat_template};
+use crate::engine::data::{Format, Message, Reading, chat_template};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -64,7 +64,7 @@ fn differences(fixture: &Path) -> (usize, Vec<String>) {
 }
 
 fn messages(conversation: &Value) -> Vec<Message> {
-    match Format::Messages.read(conversation.as_object().unwrap()).unwrap() {
+    match Reading::of(Format::Messages).read(conversation.as_object().unwrap()).unwrap() {
         crate::engine::data::Example::Conversation(conversation) => conversation.messages,
         other => panic!("{other:?}"),
     }

@@ -21,7 +21,7 @@ const CHUNK_ROWS: usize = 1024;
 /// Bytes of rows that are tokenized together: long rows make small chunks.
 const CHUNK_BYTES: u64 = 4 << 20;
 /// Rows that the format is recognised from.
-const LOOKED_AT: usize = 32;
+pub(in crate::engine::data) const LOOKED_AT: usize = 64;
 /// Wrong rows listed; all are counted.
 const LISTED: usize = 100;
 /// Different reasons kept why rows cannot be trained on.
@@ -128,9 +128,8 @@ fn consume(
             continue;
         }
         if reading.is_none() {
-            let first: Vec<&Fields> = rows.iter().take(LOOKED_AT).map(|row| &row.fields).collect();
-            let chosen = Reading::choose(settings, &first).map_err(|message| row_error(source, &rows[0], message))?;
-            (writer.summary.format, writer.summary.reason) = (chosen.format, chosen.reason.clone());
+            let chosen = choose_reading(source, settings, &rows)?;
+            writer.summary.reading = chosen.clone();
             reading = Some(chosen);
         }
         let Some(reading) = &reading else { continue };
@@ -149,6 +148,15 @@ fn consume(
         }
     }
     Ok(())
+}
+
+/// How to read a file that begins with these rows.
+pub(in crate::engine::data) fn choose_reading(source: &Source, settings: &DataConfig, rows: &[Row]) -> Result<Reading> {
+    let first: Vec<&Fields> = rows.iter().take(LOOKED_AT).map(|row| &row.fields).collect();
+    Reading::choose(settings, &first).map_err(|message| match rows.first() {
+        Some(row) => row_error(source, row, message),
+        None => Error::file(message, source.path()),
+    })
 }
 
 enum Outcome {

@@ -16,13 +16,13 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::format::Format;
+use super::format::Reading;
 use super::inspect::Problem;
 use super::rows::{Row, Source};
 use super::{LengthCounts, Sample};
 use crate::engine::{Error, Result};
-pub(super) use build::Tolerance;
 use build::tokenize;
+pub(super) use build::{LOOKED_AT, Tolerance, choose_reading};
 use bytes::Bytes;
 pub use record::Record;
 use record::{RANGE_BYTES, RECORD_BYTES};
@@ -33,10 +33,8 @@ const PAGE: usize = 4096;
 /// What is known of a source beside its rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// How its rows are read.
-    pub format: Format,
-    /// Why they are read so.
-    pub reason: String,
+    /// How its rows are read, and why so.
+    pub reading: Reading,
     /// Rows that can be read.
     pub rows: usize,
     /// Their tokens.

@@ -21,9 +21,10 @@ fn settings(train: &str) -> DataConfig {
 fn encoded(train: &str, loss_on: LossOn) -> Vec<std::result::Result<Encoded, String>> {
     let tokenizer = tokenizer();
     let encoder = Encoder::new(&tokenizer, now()).unwrap();
-    let rows = Source::find(train).unwrap().rows().unwrap();
-    let read = |row: &Row| Format::Auto.read(&row.fields).unwrap();
-    rows.map(|row| encoder.encode(&read(&row.unwrap()), loss_on).unwrap()).collect()
+    let rows: Vec<Row> = Source::find(train).unwrap().rows().unwrap().map(Result::unwrap).collect();
+    let first: Vec<_> = rows.iter().map(|row| &row.fields).collect();
+    let reading = Reading::choose(&settings(train), &first).unwrap();
+    rows.iter().map(|row| encoder.encode(&reading.read(&row.fields).unwrap(), loss_on).unwrap()).collect()
 }
 
 /// What is kept of the rows, and in what length, is what cutting each of them by hand gives.

@@ -88,7 +88,8 @@ impl ParquetFile {
                     return Err(Error::file(message, path));
                 }
             }
-            let count = u64::try_from(group.num_rows()).map_err(|_| failed("a row group has less than no rows".into()))?;
+            let count =
+                u64::try_from(group.num_rows()).map_err(|_| failed("a row group has less than no rows".into()))?;
             rows = rows.checked_add(count).ok_or_else(|| failed("it claims too many rows".into()))?;
             starts.push(rows);
         }

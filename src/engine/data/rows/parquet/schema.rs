@@ -34,9 +34,18 @@ pub(super) enum Shape {
     Leaf,
     Object(Vec<(String, Node)>),
     /// There is an element from the definition level `item_def` on, and another one for each repetition level `rep`.
-    List { rep: i16, item_def: i16, item: Box<Node> },
+    List {
+        rep: i16,
+        item_def: i16,
+        item: Box<Node>,
+    },
     /// Likewise, of keys and values.
-    Map { rep: i16, item_def: i16, key: Box<Node>, value: Box<Node> },
+    Map {
+        rep: i16,
+        item_def: i16,
+        key: Box<Node>,
+        value: Box<Node>,
+    },
 }
 
 impl Schema {

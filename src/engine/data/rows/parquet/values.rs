@@ -27,11 +27,18 @@ enum Meaning {
     Unsigned,
     Text,
     Json,
-    Decimal { scale: u32 },
+    Decimal {
+        scale: u32,
+    },
     Date,
-    Time { per_second: i64 },
+    Time {
+        per_second: i64,
+    },
     /// A point in time in parts of a second; a local time if it is not `utc`.
-    Timestamp { per_second: i64, utc: bool },
+    Timestamp {
+        per_second: i64,
+        utc: bool,
+    },
     Float16,
     Uuid,
 }
