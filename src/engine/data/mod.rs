@@ -13,6 +13,7 @@
 //! ```
 
 mod batch;
+mod check;
 mod conversation;
 mod encoder;
 mod format;
@@ -33,6 +34,7 @@ mod testing;
 pub mod tokens;
 
 pub use batch::{Batch, Sample};
+pub use check::{Finding, Fix, Severity};
 pub use conversation::{Conversation, Example, Message};
 pub use encoder::{Encoded, Encoder, MaskFault, NO_END, template_names};
 pub use format::{FieldOfFormat, Fields, Format, Reading, Reason, dataset_info};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::check::Finding;
 use super::format::Format;
 use super::survey::CutRow;
 use super::tokens::Tokenized;
@@ -17,6 +18,8 @@ pub struct Report {
     pub source: SourceReport,
     /// The validation file, if there is one.
     pub validation_source: Option<SourceReport>,
+    /// What was found in the training rows, the worst first.
+    pub findings: Vec<Finding>,
     /// Sentences to show before the run.
     pub notices: Vec<String>,
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Encoder;
+use super::check::findings;
 use super::report::{Report, Side, SourceReport};
 use super::rows::Source;
 use super::split::HoldOut;
@@ -134,8 +135,15 @@ impl Survey {
         if reports.into_iter().flatten().any(|report| report.format.is_conversation()) {
             notices.splice(0..0, self.template_notices.iter().cloned());
         }
-        let report =
-            Report { train: Side::of(&train), validation: Side::of(&validation), source, validation_source, notices };
+        let findings = findings(&self.train, &source, &self.template_notices, settings)?;
+        let report = Report {
+            findings,
+            train: Side::of(&train),
+            validation: Side::of(&validation),
+            source,
+            validation_source,
+            notices,
+        };
         Ok(Cut { train, validation, report })
     }
 

@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::Seen;
 use super::format::Reading;
 use super::inspect::Problem;
 use super::rows::{Row, Source};
@@ -45,6 +46,12 @@ pub struct Summary {
     pub problems: Vec<Problem>,
     /// Why rows cannot be trained on; each reason once.
     pub refusals: Vec<String>,
+    /// What is unusual about rows.
+    pub odd: Vec<Seen>,
+    /// Rows whose mask was looked at a second time: the first ones, and some of the rest.
+    pub verified: usize,
+    /// What was wrong with them.
+    pub faults: Vec<Seen>,
 }
 
 /// The tokenized rows of a source, in its order.
@@ -176,6 +183,13 @@ impl Tokenized {
     /// Whether this row says the same as an earlier one.
     pub fn repeats_an_earlier(&self, row: usize) -> Result<bool> {
         Ok(self.repeats()?.get(row / 64).is_some_and(|bits| bits >> (row % 64) & 1 == 1))
+    }
+
+    /// The first row that says the same as an earlier one.
+    pub fn first_repeated(&self) -> Result<Option<usize>> {
+        let bits = self.repeats()?;
+        let word = bits.iter().position(|bits| *bits != 0);
+        Ok(word.map(|word| word * 64 + bits[word].trailing_zeros() as usize))
     }
 
     /// Rows that say the same as an earlier one.

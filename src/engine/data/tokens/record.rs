@@ -36,8 +36,6 @@ pub struct Record {
     pub supervised: u32,
     /// Index in the refusals, for a row without tokens.
     pub refusal: Option<u32>,
-    /// What is odd about the row, as bits ([`super::super::check::Oddity`]).
-    pub oddities: u32,
 }
 
 impl Record {
@@ -58,7 +56,7 @@ impl Record {
             self.last,
             self.supervised,
             none(self.refusal),
-            self.oddities,
+            0,
             0,
         ];
         let mut bytes = [0; RECORD_BYTES];
@@ -86,7 +84,6 @@ impl Record {
             last: narrow(5),
             supervised: narrow(6),
             refusal: some(narrow(7)),
-            oddities: narrow(8),
         }
     }
 }
@@ -110,7 +107,6 @@ mod tests {
             last: 11,
             supervised: 5,
             refusal: None,
-            oddities: 0x81,
         };
         assert_eq!(Record::from_bytes(&record.to_bytes()), record);
         let refused = Record { first: None, refusal: Some(4), ..record };
