@@ -101,17 +101,17 @@ fn the_window_counts_what_the_trainer_loads() {
 fn what_cannot_be_read_blocks_with_one_clear_reason() {
     let folder = tempfile::tempdir().unwrap();
     let mut studio = studio();
-    let utf16: Vec<u8> = "\u{FEFF}{\"text\":\"a\"}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::create_dir(folder.path().join("nothing")).unwrap();
     for (path, reason) in [
         (file(&folder, "empty.jsonl", ""), "the data set is empty: it has no rows"),
         (
             file(&folder, "broken.jsonl", "{\"text\":\"a\"}\n{\"text\" 2}\n"),
             "1 row cannot be read: line 2: not valid JSON",
         ),
-        (file(&folder, "binary.jsonl", [0, 159, 146, 150, 7]), "line 1: expected JSON"),
-        (file(&folder, "binary.txt", [0, 159, 146, 150, 7]), "1 row cannot be read: line 1: the line is not UTF-8"),
-        (file(&folder, "utf16.jsonl", utf16), "the file is UTF-16 text: save it as UTF-8"),
-        (folder.path().display().to_string(), "this is a folder: name one of the data files in it"),
+        (file(&folder, "binary.jsonl", [0, 159, 146, 150, 7]), "the file holds zero bytes: it is binary, not text"),
+        (file(&folder, "latin1.txt", [b'a', 159, 146, 150, 7]), "1 row cannot be read: line 1: the text is not UTF-8"),
+        (file(&folder, "zip.jsonl", "PK\u{3}\u{4}"), "the file is a zip archive: unpack it first"),
+        (folder.path().join("nothing").display().to_string(), "there is no data file in this folder"),
         (folder.path().join("none.jsonl").display().to_string(), "there is no such data file"),
         (String::new(), "no rows are chosen yet"),
         (

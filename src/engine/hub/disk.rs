@@ -57,8 +57,8 @@ impl Hub {
         let mut found = Vec::new();
         walk(&path, 4, &mut |file| found.push(file.to_path_buf()));
         found.retain(|file| {
-            let ending = file.extension().map(|e| e.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-            ["jsonl", "json", "csv", "parquet", "txt"].contains(&ending.as_str())
+            let name = file.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+            super::select::DATA_ENDINGS.iter().any(|ending| name.ends_with(ending))
         });
         found.sort();
         Ok(found)

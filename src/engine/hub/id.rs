@@ -130,8 +130,22 @@ pub enum Reference {
 }
 
 /// Endings of names that mean a file of this computer, even one that is not there.
-const FILE_ENDINGS: [&str; 9] =
-    [".gguf", ".safetensors", ".json", ".jsonl", ".csv", ".parquet", ".txt", ".toml", ".bin"];
+const FILE_ENDINGS: [&str; 14] = [
+    ".gguf",
+    ".safetensors",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".txt",
+    ".md",
+    ".gz",
+    ".zst",
+    ".toml",
+    ".bin",
+];
 
 impl Reference {
     /// Tells a path from a name on the Hub. A path that exists wins; `./x`, `~/x`, `/x`, `C:\x` are always paths.

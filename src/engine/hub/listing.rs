@@ -94,7 +94,7 @@ impl Hub {
         };
         if listing.files.is_empty() {
             let message =
-                format!("{id} has no .jsonl, .json, .csv, .parquet or .txt file, so there are no rows to read");
+                format!("{id} has no .jsonl, .json, .csv, .tsv, .parquet or .txt file, so there are no rows to read");
             return Err(Problem::Unusable.error(message));
         }
         self.check_access(&session, &listing, &info, &mut keep_going)?;

@@ -96,7 +96,25 @@ fn numbered(path: &str, before: &str, after: &str) -> bool {
 }
 
 /// Endings of data files, the preferred first where a repository has the same rows in several.
-const DATA_ENDINGS: [&str; 5] = [".jsonl", ".json", ".parquet", ".csv", ".txt"];
+pub(super) const DATA_ENDINGS: [&str; 17] = [
+    ".jsonl",
+    ".ndjson",
+    ".json",
+    ".jsonl.gz",
+    ".json.gz",
+    ".jsonl.zst",
+    ".json.zst",
+    ".parquet",
+    ".csv",
+    ".tsv",
+    ".csv.gz",
+    ".tsv.gz",
+    ".csv.zst",
+    ".tsv.zst",
+    ".txt",
+    ".txt.gz",
+    ".txt.zst",
+];
 /// Files that describe a data set and hold no rows.
 const NO_DATA: [&str; 6] =
     ["dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "README.txt", "requirements.txt"];

@@ -88,8 +88,7 @@ impl View {
                     if icon_text_button(ui, icons::ICON_FOLDER_OPEN, "Open a file…").clicked() {
                         actions.push(Action::OpenData);
                     }
-                    let hint =
-                        "path of a .jsonl, .json or .txt file, or owner/name of a data set on the Hugging Face Hub";
+                    let hint = "path of a data file or a folder, or owner/name of a data set on the Hugging Face Hub";
                     let width = ui.available_width();
                     if let Some(path) = self.train.ui(ui, &run.data.train, "Training rows path", hint, width) {
                         run.data.train = path;

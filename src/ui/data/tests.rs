@@ -118,16 +118,17 @@ fn a_file_that_is_none_says_so_in_the_room() {
     let mut window = open();
     for (name, bytes, text) in [
         ("empty.jsonl", &b""[..], "the data set is empty"),
-        ("utf16.jsonl", b"\xFF\xFE{\0}\0", "the file is UTF-16 text: save it as UTF-8"),
-        ("binary.json", b"\x7FELF\0\x01", "line 1: expected JSON"),
+        ("zip.jsonl", b"PK\x03\x04....", "the file is a zip archive: unpack it first"),
+        ("binary.json", b"\x7FELF\0\x01", "the file holds zero bytes: it is binary"),
     ] {
         let path = file(&window, name, bytes);
         type_path(&mut window, &path);
         assert!(shows(&window, text), "{name}");
     }
     let folder = window.folder.path().display().to_string();
-    type_path(&mut window, &folder);
-    assert!(shows(&window, "this is a folder: name one of the data files in it"));
+    std::fs::create_dir(format!("{folder}/nothing")).unwrap();
+    type_path(&mut window, &format!("{folder}/nothing"));
+    assert!(shows(&window, "there is no data file in this folder"));
     type_path(&mut window, &format!("{folder}/none.jsonl"));
     assert!(shows(&window, "there is no such data file"));
     window.picture("data-missing");

@@ -13,7 +13,7 @@ use crate::engine::Result;
 pub(super) enum Layout {
     Json(Shape),
     /// `None` for a file without a header.
-    Table(Option<Table>),
+    Table(Option<Box<Table>>),
     /// One document a line.
     Lines,
     /// One document.
@@ -25,8 +25,8 @@ impl Layout {
     pub fn of(file: &mut TextFile) -> Result<Layout> {
         Ok(match file.kind {
             Kind::Json | Kind::Parquet => Layout::Json(json::shape(&mut file.bytes)?),
-            Kind::Csv => Layout::Table(Table::begin(&mut file.bytes, false)?),
-            Kind::Tsv => Layout::Table(Table::begin(&mut file.bytes, true)?),
+            Kind::Csv => Layout::Table(Table::begin(&mut file.bytes, false)?.map(Box::new)),
+            Kind::Tsv => Layout::Table(Table::begin(&mut file.bytes, true)?.map(Box::new)),
             Kind::Text => Layout::Lines,
             Kind::Document => Layout::Document,
         })

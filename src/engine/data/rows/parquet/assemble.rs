@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::Fields;
 use super::schema::{Node, Schema, Shape};
 use super::values::{Column, Leaf};
 
@@ -27,11 +28,7 @@ impl Columns {
 }
 
 /// Puts rows together. The inner error is of one row, the outer of all: levels that contradict each other.
-pub(super) fn assemble(
-    schema: &Schema,
-    mut columns: Columns,
-    count: usize,
-) -> Result<Vec<Result<Map<String, Value>, String>>, String> {
+pub(super) fn assemble(schema: &Schema, mut columns: Columns, count: usize) -> Result<Vec<Fields>, String> {
     let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
         let mut fields = Map::new();

@@ -31,6 +31,9 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// Rows of the first batch behind a jump: whoever wants a single row should not wait for many.
 const FIRST_BATCH: u64 = 16;
 
+/// A row, or why it cannot be read.
+type Fields = std::result::Result<Map<String, Value>, String>;
+
 /// An open Parquet file.
 pub(super) struct ParquetFile {
     path: PathBuf,
@@ -49,7 +52,7 @@ struct Group {
     next: u64,
     end: u64,
     /// The rows before it that are put together, the last one first.
-    ready: Vec<std::result::Result<Map<String, Value>, String>>,
+    ready: Vec<Fields>,
     batch: u64,
     largest_batch: u64,
 }
@@ -125,7 +128,7 @@ impl ParquetFile {
     }
 
     /// The row, or why it is none, in the inner result; the outer one says what is damaged.
-    fn ready(&mut self, row: u64) -> std::result::Result<std::result::Result<Map<String, Value>, String>, String> {
+    fn ready(&mut self, row: u64) -> std::result::Result<Fields, String> {
         let reached = |group: &Group| row >= group.next - group.ready.len() as u64 && row < group.end;
         if !self.group.as_ref().is_some_and(reached) {
             self.group = Some(self.open_group(row)?);

@@ -1,0 +1,30 @@
+//! What the targets share.
+
+use lora_studio::engine::Error;
+use lora_studio::engine::data::{Row, Source};
+
+/// Rows read at most: long inputs say nothing new.
+const ROWS: usize = 2000;
+
+/// Reads all rows, and every one of them again by its place, from the last to the first.
+pub fn read_all(name: &str, bytes: &[u8]) -> Vec<Row> {
+    let source = Source::from_bytes(name, bytes);
+    let Ok(rows) = source.rows() else { return Vec::new() };
+    let mut good = Vec::new();
+    for row in rows.take(ROWS) {
+        match row {
+            Ok(row) => good.push(row),
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                assert!(!matches!(error, Error::Row { line: 0, .. }), "lines are counted from 1");
+            }
+        }
+    }
+    if let Ok(mut reader) = source.reader() {
+        for row in good.iter().rev().take(50) {
+            let again = reader.read(row.file, &row.bytes, row.index, row.line).expect("a row that was read before");
+            assert_eq!(again, *row);
+        }
+    }
+    good
+}
