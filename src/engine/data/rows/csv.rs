@@ -11,6 +11,8 @@ use crate::engine::Result;
 const DELIMITERS: [u8; 4] = *b",;\t|";
 /// Bytes in which the delimiter is looked for.
 const SAMPLE: usize = 1 << 16;
+/// Columns of a table, at most; as many as spreadsheets have.
+const MAX_COLUMNS: usize = 16_384;
 /// Records in which it is.
 const SAMPLE_RECORDS: usize = 20;
 
@@ -171,6 +173,11 @@ impl Record {
                 bytes.consume_lines(taken);
             }
             bytes.check_size(self.line, (bytes.done - self.start) as usize)?;
+            if cells > MAX_COLUMNS {
+                bytes.cut = true;
+                let message = format!("the row has more than {MAX_COLUMNS} columns: the file may not be a table");
+                return Err(bytes.row_error(self.line, message));
+            }
             match result {
                 ReadRecordResult::Record | ReadRecordResult::End => break,
                 ReadRecordResult::InputEmpty if last => {

@@ -142,6 +142,8 @@ fn what_is_wrong_with_a_table_is_named_with_its_line() {
     assert!(error("d.csv", b"a,b,a\n").starts_with("line 1: two columns are named `a`: rename one"));
     assert!(error("d.csv", b"a,b\n1,2\n3,\"4\n5,6\n").starts_with("line 3: a quote opens in this row and is never"));
     assert!(error("d.csv", b"a,b\n1,\xFF\n").starts_with("line 2: the row is not UTF-8 text"));
+    let wide = format!("{}\n", ",".repeat(20_000));
+    assert!(error("d.csv", wide.as_bytes()).starts_with("line 1: the row has more than 16384 columns"));
     // Wrong records are passed over.
     let mut rows = Source::from_bytes("d.csv", "a,b\r\n1,2\r\n3\r\n4,5\r\n").rows().unwrap();
     assert!(rows.next().unwrap().is_ok() && rows.next().unwrap().is_err() && rows.next().is_none());
