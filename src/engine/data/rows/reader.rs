@@ -55,9 +55,9 @@ impl Rows {
         self.before + now
     }
 
-    /// Goes on behind a row that is not what it should be: with the next row, or where nobody knows where that begins
+    /// Goes on behind an [`Error::Row`]: with the next row, or where nobody knows where that begins
     /// (after a mistake in an array, or in packed data) with the next file. False if nothing more can come.
-    pub(in crate::engine::data) fn resume(&mut self) -> bool {
+    pub fn resume(&mut self) -> bool {
         if !self.finished {
             return true;
         }
