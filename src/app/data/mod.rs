@@ -7,6 +7,7 @@ mod download;
 mod numbers;
 mod preview;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,9 @@ struct Key {
     validation: String,
     format: DataFormat,
     loss_on: LossOn,
+    chat_template: String,
+    columns: BTreeMap<String, String>,
+    roles: BTreeMap<String, String>,
     model: Arc<ModelInfo>,
 }
 
@@ -107,7 +111,9 @@ impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
         let same_model = Arc::ptr_eq(&self.model, &other.model);
         let files = self.train == other.train && self.validation == other.validation;
-        files && same_model && self.format == other.format && self.loss_on == other.loss_on
+        let written = self.loss_on == other.loss_on && self.chat_template == other.chat_template;
+        let read = self.format == other.format && self.columns == other.columns && self.roles == other.roles;
+        files && same_model && read && written
     }
 }
 
@@ -160,6 +166,9 @@ impl DataState {
             validation: settings.validation.trim().to_string(),
             format: settings.format,
             loss_on: settings.loss_on,
+            chat_template: settings.chat_template.clone(),
+            columns: settings.columns.clone(),
+            roles: settings.roles.clone(),
             model: model.clone(),
         };
         if self.key.as_ref() != Some(&key) {
@@ -259,7 +268,8 @@ impl DataState {
                     if !survey.train.is_empty() {
                         Prefs::remember(&mut shared.prefs.recent_data, &key.train);
                     }
-                    self.look.begin(&survey, &key.model.tokenizer, key.loss_on, &shared.waker);
+                    let written = (key.loss_on, key.chat_template.clone());
+                    self.look.begin(&survey, &key.model.tokenizer, written, &shared.waker);
                 }
                 self.count(shared);
             }

@@ -36,14 +36,20 @@ impl Look {
         Look { row, ..Look::default() }
     }
 
-    /// Shows rows of this survey.
-    pub fn begin(&mut self, survey: &Arc<Survey>, tokenizer: &Arc<TextTokenizer>, loss_on: LossOn, waker: &Waker) {
+    /// Shows rows of this survey; `written` is what is trained, and `data.chat_template`.
+    pub fn begin(
+        &mut self,
+        survey: &Arc<Survey>,
+        tokenizer: &Arc<TextTokenizer>,
+        written: (LossOn, String),
+        waker: &Waker,
+    ) {
         self.rows = survey.train.len();
         self.worker = None;
         if self.rows == 0 {
             return;
         }
-        self.worker = Some(Worker::start(survey.clone(), tokenizer.clone(), loss_on, waker.clone()));
+        self.worker = Some(Worker::start(survey.clone(), tokenizer.clone(), written, waker.clone()));
         self.ask(self.row, waker);
     }
 
@@ -69,13 +75,18 @@ impl Look {
 
 impl Worker {
     /// The thread ends when the worker is dropped.
-    fn start(survey: Arc<Survey>, tokenizer: Arc<TextTokenizer>, loss_on: LossOn, waker: Waker) -> Worker {
+    fn start(
+        survey: Arc<Survey>,
+        tokenizer: Arc<TextTokenizer>,
+        (loss_on, template): (LossOn, String),
+        waker: Waker,
+    ) -> Worker {
         let wanted = Arc::new(Mutex::new(None::<usize>));
         let (ring, rung) = bounded::<()>(1);
         let (answer, answers) = bounded::<Answer>(8);
         let (wishes, refuse) = (wanted.clone(), answer.clone());
         let work = move || {
-            let previewer = Previewer::new(&tokenizer).map_err(|error| error.to_string());
+            let previewer = Previewer::with_template(&tokenizer, &template).map_err(|error| error.to_string());
             for () in rung.iter() {
                 let Some(row) = wishes.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };
                 let show = || {

@@ -10,6 +10,9 @@ use crate::engine::Result;
 use crate::engine::config::{DataConfig, OnBadRow};
 use crate::units::grouped;
 
+/// Kinds of things that are counted in rows.
+const KINDS: usize = 50;
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,12 +99,10 @@ pub struct Seen {
 impl Seen {
     /// Counts a row.
     pub(super) fn count(all: &mut Vec<Seen>, what: &str, severity: Severity, row: usize) {
-        match all.iter_mut().find(|seen| seen.what == what) {
-            Some(seen) => seen.rows += 1,
-            None if all.len() < 50 => {
-                all.push(Seen { what: what.into(), severity: Some(severity), rows: 1, first: row });
-            }
-            None => {}
+        if let Some(seen) = all.iter_mut().find(|seen| seen.what == what) {
+            seen.rows += 1;
+        } else if all.len() < KINDS {
+            all.push(Seen { what: what.into(), severity: Some(severity), rows: 1, first: row });
         }
     }
 }

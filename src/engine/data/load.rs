@@ -262,7 +262,8 @@ mod tests {
         );
         assert_eq!(
             load("c.jsonl", "{\"question\":\"x\",\"answer\":\"y\"}\n{\"text\":\"x\"}\n"),
-            "line 2: there is no `question`; found the column `text`: c.jsonl"
+            "line 2: this row looks like text (the column `text`), but the file was read as question-answer (the columns \
+             `question` and `answer`): put rows of one format into one file: c.jsonl"
         );
         assert_eq!(
             load("d.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),

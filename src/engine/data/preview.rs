@@ -53,9 +53,14 @@ pub struct PreviewToken {
 }
 
 impl<'a> Previewer<'a> {
-    /// Compiles the model's chat template.
+    /// Compiles the model's own chat template.
     pub fn new(tokenizer: &'a TextTokenizer) -> Result<Previewer<'a>> {
-        let encoder = Encoder::new(tokenizer, jiff::ZonedDateTime::now())?;
+        Self::with_template(tokenizer, "")
+    }
+
+    /// Compiles the template of `data.chat_template`; see [`Encoder::with_template`].
+    pub fn with_template(tokenizer: &'a TextTokenizer, choice: &str) -> Result<Previewer<'a>> {
+        let encoder = Encoder::with_template(tokenizer, choice, jiff::ZonedDateTime::now())?;
         let added = tokenizer.tokenizer.get_added_tokens_decoder();
         let special = added.iter().filter(|(_, token)| token.special).map(|(id, _)| *id);
         let special = special.chain([tokenizer.bos_id, tokenizer.eos_id].into_iter().flatten()).collect();

@@ -16,10 +16,10 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Renders the prompts with the model's chat template. Answers are greedy, so that only training changes them.
-    pub fn new(prompts: &[String], setup: &Setup) -> Result<Samples> {
+    /// Renders the prompts with the run's chat template. Answers are greedy, so that only training changes them.
+    pub fn new(prompts: &[String], template: &str, setup: &Setup) -> Result<Samples> {
         let context = setup.model.config.max_positions;
-        let encoder = Encoder::new(&setup.tokenizer, jiff::ZonedDateTime::now())?;
+        let encoder = Encoder::with_template(&setup.tokenizer, template, jiff::ZonedDateTime::now())?;
         let stop = encoder.stop_tokens(&setup.model.config.eos);
         let request = |prompt: &String| {
             let tokens = encoder.prompt(&[Message::user(prompt.clone())], true)?;

@@ -72,7 +72,7 @@ impl<'a> Trainer<'a> {
         state.seed = train.seed;
         Ok(Trainer {
             schedule: LrSchedule::new(train.schedule, state.total_steps, train.warmup_ratio),
-            samples: Samples::new(&config.sample.prompts, &setup)?,
+            samples: Samples::new(&config.sample.prompts, &config.data.chat_template, &setup)?,
             card: model_card(config, &setup),
             grads: vec![0.0; parameters],
             config,

@@ -10,7 +10,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use crate::engine::config::LossOn;
 use crate::engine::data::testing::{byte_tokenizer, now};
-use crate::engine::data::{Encoded, Encoder, Example, Format, Reading};
+use crate::engine::data::{Encoded, Encoder, Example, Format, MaskFault, NO_END, Reading};
 use crate::engine::formats::TextTokenizer;
 
 pub(super) fn fixtures() -> PathBuf {
@@ -138,4 +138,56 @@ fn published_templates_train_what_transformers_trains() {
     // the tags this is for reading.
     let (count, differences) = differences(Path::new(&folder), false);
     println!("without tags {} of {count} differ:\n{}", differences.len(), differences.join("\n"));
+}
+
+/// What is trained, said in words and not by another mask: every answer and what ends it, once, and nothing that others
+/// say; `last-turn` is the last of it.
+#[test]
+fn answers_and_their_ends_are_trained_and_nothing_else() {
+    let folder = fixtures().join("masks");
+    let fixture: Value = serde_json::from_slice(&std::fs::read(folder.join("masks.json")).unwrap()).unwrap();
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for case in fixture["cases"].as_array().unwrap() {
+        let name = case["template"].as_str().unwrap();
+        let source = match fixture["sources"][name].as_str() {
+            Some(source) => source.to_string(),
+            None => std::fs::read_to_string(fixtures().join(format!("templates/{name}.jinja"))).unwrap(),
+        };
+        let tokenizer = text_tokenizer(&folder, source);
+        let encoder = Encoder::new(&tokenizer, now()).unwrap();
+        let conversation = case["conversation"].as_str().unwrap();
+        let row = fixture["conversations"][conversation].as_object().unwrap();
+        let example = Reading::of(Format::Messages).read(row).unwrap();
+        let Ok(encoded) = encoder.encode(&example, LossOn::Completions).unwrap() else { continue };
+        let case = format!("{name}, {conversation}");
+        let ends = !encoder.notices().iter().any(|notice| notice == NO_END);
+        let mut check = |encoded: &Encoded, loss_on| {
+            for fault in encoder.verify(&example, encoded, loss_on).unwrap() {
+                if ends || !matches!(fault, MaskFault::NoEnd { .. }) {
+                    wrong.push(format!("{case}, {loss_on:?}: {fault}"));
+                }
+            }
+        };
+        check(&encoded, LossOn::Completions);
+        let trained = spans(&tokenizer, &encoded.tokens, &flags(&encoded.trained));
+        let whole = trained.concat();
+        match encoder.encode(&example, LossOn::LastTurn).unwrap() {
+            Ok(last) => {
+                check(&last, LossOn::LastTurn);
+                let last = spans(&tokenizer, &last.tokens, &flags(&last.trained)).concat();
+                if !whole.ends_with(&last) || (last.is_empty() && !whole.is_empty()) {
+                    wrong.push(format!("{case}: the last turn is {last:?} of {trained:?}"));
+                }
+                let Example::Conversation(c) = &example else { panic!() };
+                let answers = c.messages.iter().filter(|m| m.is_assistant() && m.train.unwrap_or(true)).count();
+                if answers > 1 && trained.len() > 1 && last.len() >= whole.len() {
+                    wrong.push(format!("{case}: the last turn is all of {trained:?}"));
+                }
+            }
+            Err(reason) => wrong.push(format!("{case}: {reason}")),
+        }
+        checked += 1;
+    }
+    assert!(wrong.is_empty(), "{} of {checked}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(checked > 100, "{checked}");
 }

@@ -14,6 +14,9 @@ use super::{Rendered, TemplateError, python};
 /// hundred messages takes some ten thousand; all of it is spent in about a second.
 const FUEL: u64 = 4_000_000;
 
+/// Bytes that a template may write: a conversation that long has no use, and the fuel would last for four times as much.
+const MAX_OUTPUT: usize = 64 << 20;
+
 /// Depth of macros calling macros.
 const RECURSION_LIMIT: usize = 100;
 
@@ -43,6 +46,31 @@ pub(super) fn new(now: jiff::ZonedDateTime) -> Environment<'static> {
 /// Tells a template's own refusal from a mistake in the template.
 const RAISED: &str = "\u{FDEF}raised:";
 
+/// What a template writes, up to the limit.
+#[derive(Default)]
+pub(super) struct Limited(Vec<u8>);
+
+impl Limited {
+    /// The text, if it is one.
+    pub(super) fn into_text(self) -> Option<String> {
+        String::from_utf8(self.0).ok()
+    }
+}
+
+impl std::io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.len() > MAX_OUTPUT - self.0.len() {
+            return Err(std::io::Error::other("the text is too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// An error of the template in one sentence.
 pub(super) fn describe(what: &str, error: &Error) -> TemplateError {
     let detail = error.detail().unwrap_or_default();
@@ -51,6 +79,9 @@ pub(super) fn describe(what: &str, error: &Error) -> TemplateError {
     }
     if error.kind() == ErrorKind::OutOfFuel {
         return "the chat template does not come to an end: it was stopped".into();
+    }
+    if error.kind() == ErrorKind::WriteFailure {
+        return format!("the chat template writes more than {} MiB: it was stopped", MAX_OUTPUT >> 20);
     }
     let line = error.line().map(|line| format!(" (line {line} of the template)")).unwrap_or_default();
     let colon = if detail.is_empty() { "" } else { ": " };

@@ -89,9 +89,11 @@ impl ChatTemplate {
             __marks__ => marks.to_string(),
         };
         let template = self.environment.get_template("chat").map_err(|e| environment::describe("is not valid", &e))?;
-        let text = template
-            .render(merge_maps([context, self.special_tokens.clone()]))
+        let mut written = environment::Limited::default();
+        template
+            .render_captured_to(merge_maps([context, self.special_tokens.clone()]), &mut written)
             .map_err(|e| environment::describe("failed", &e))?;
+        let text = written.into_text().ok_or("the chat template failed: it made a text that is not UTF-8")?;
         Ok(if self.generation_tags { marks.take_out(&text) } else { Rendered { text, generation: Vec::new() } })
     }
 }

@@ -111,6 +111,54 @@ fn endless_templates_are_stopped() {
     assert!(chat_template(recursive).unwrap().render(&[], None, false).is_err());
 }
 
+/// Templates that would take gigabytes, were each of their steps not paid for before it is taken.
+#[test]
+fn templates_that_grow_are_stopped() {
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).map(str::to_string);
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let before = peak();
+    for source in [
+        "{{ 'x' * 10**9 }}",
+        "{{ 'x' * 1000000000000 }}",
+        "{% for a in range(10**9) %}x{% endfor %}",
+        "{{ range(10**9) | list | length }}",
+        "{% set s = 'x' * 1000000 %}{{ s.replace('x', s) }}",
+        "{% set s = 'x' * 1000000 %}{{ s | replace('x', s) }}",
+        "{% set s = 'x' * 1000000 %}{{ ([s] * 100000) | join(s) }}",
+        "{% set s = 'x' * 1000000 %}{{ s.join([s] * 100000) }}",
+        "{% set s = 'x' * 1000000 %}{{ s | list | join(s) }}",
+        "{{ ['x' * 1000000] * 100000 }}",
+        "{{ ([[1] * 1000] * 1000000) | tojson }}",
+        "{{ (['x' * 1000000] * 100000) | tojson }}",
+        "{{ '%1000000000d' | format(1) }}",
+        "{{ 'x' | indent(1000000000) }}",
+        "{% set ns = namespace(l=[1]) %}{% for a in range(100) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l | length }}",
+        "{% set s = 'x' * 1000000 %}{% for a in range(100) %}{{ s }}{% endfor %}",
+        "{% set ns = namespace(l=[]) %}{% for a in range(10000) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}",
+    ] {
+        let started = std::time::Instant::now();
+        let reason = match chat_template(source) {
+            Ok(template) => template.render(&[], None, false).err(),
+            Err(reason) => Some(reason),
+        };
+        assert!(reason.is_some(), "{source} is rendered");
+        println!(
+            "{:>6.2} s {:>6} MiB {source}: {}",
+            started.elapsed().as_secs_f64(),
+            (peak() - before) >> 10,
+            reason.unwrap()
+        );
+        assert!(started.elapsed().as_secs() < 20, "{source}");
+        assert!((peak() - before) >> 10 < 1500, "{source}");
+    }
+    let much = "{% set s = 'x' * 1000000 %}{% for a in range(100) %}{{ s }}{% endfor %}";
+    let reason = chat_template(much).unwrap().render(&[], None, false).unwrap_err();
+    assert_eq!(reason, "the chat template writes more than 64 MiB: it was stopped");
+}
+
 #[test]
 fn broken_templates_are_named() {
     let reason = chat_template("a\n{% for m in %}").err().unwrap();

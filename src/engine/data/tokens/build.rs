@@ -221,7 +221,8 @@ struct Writer {
 
 impl Writer {
     fn look(&mut self, looked: Looked) {
-        let (summary, row) = (&mut self.summary, self.summary.rows);
+        let summary = &mut self.summary;
+        let row = summary.rows;
         for what in looked.odd {
             Seen::count(&mut summary.odd, what, Severity::Note, row);
         }
