@@ -1,5 +1,6 @@
-//! `lora-studio bench`: how fast this machine trains, decodes and multiplies.
+//! `lora-studio bench`: how fast this machine trains, decodes, multiplies and prepares data.
 
+mod data;
 mod decode;
 mod gemm;
 mod train;
@@ -21,6 +22,8 @@ enum What {
     Decode,
     /// Products of a decoder's shapes with frozen weights
     Gemm,
+    /// A data file to tokens and packed batches
+    Data,
 }
 
 /// Arguments of `bench`.
@@ -68,6 +71,7 @@ pub(super) fn run(args: &Args, started: Instant) -> Result<(), Failure> {
         What::Train => train::run(args, started),
         What::Decode => decode::run(args),
         What::Gemm => gemm::run(args),
+        What::Data => data::run(args),
     }
 }
 

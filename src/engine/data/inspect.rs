@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::format::{Format, Reading};
+use super::format::{Format, Reading, dataset_info};
 use super::rows::{Row, Source};
 use super::tokens::{LOOKED_AT, choose_reading};
 use crate::engine::config::DataConfig;
@@ -66,6 +66,8 @@ pub struct Problem {
 /// an error; rows of a wrong shape are counted and listed.
 pub fn inspect(spec: &str, settings: &DataConfig) -> Result<Inspection> {
     let source = Source::find(spec)?;
+    let (settings, notices) = dataset_info::resolve(&DataConfig { train: spec.into(), ..settings.clone() })?;
+    let settings = &settings;
     let format = settings.format;
     let mut found = Inspection { source: source.path().display().to_string(), format, ..Inspection::default() };
     let mut rows = source.rows()?;
@@ -76,7 +78,8 @@ pub fn inspect(spec: &str, settings: &DataConfig) -> Result<Inspection> {
     }
     let reading = choose_reading(&source, settings, &first)?;
     (found.format, found.reason) = (reading.format, reading.reason.clone());
-    (found.mapping, found.notices) = (reading.columns.clone(), reading.notices.clone());
+    found.mapping = reading.columns.clone();
+    found.notices = [notices, reading.notices.clone()].concat();
     for row in first {
         found.add(row, &reading);
     }

@@ -1,10 +1,12 @@
 //! The rows that a run's settings name, tokenized; and what the settings make of them, for any `max_seq_len`, split or
 //! packing, without reading the rows again.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Encoder;
 use super::check::findings;
+use super::format::dataset_info;
 use super::report::{Report, Side, SourceReport};
 use super::rows::Source;
 use super::split::HoldOut;
@@ -57,6 +59,16 @@ pub fn survey(
     survey_at(settings, tokenizer, jiff::ZonedDateTime::now(), Tolerance::List, progress)
 }
 
+/// [`survey`] that keeps tokenized rows in this folder instead of the program's cache, whatever the size of the files.
+pub fn survey_in(cache: &Path, settings: &DataConfig, tokenizer: &TextTokenizer) -> Result<Survey> {
+    let (settings, _) = dataset_info::resolve(settings)?;
+    let encoder = Encoder::with_template(tokenizer, &settings.chat_template, jiff::ZonedDateTime::now())?;
+    let source = Source::find(&settings.train)?;
+    let (tolerance, more) = (Tolerance::List, &mut |_| true);
+    let train = cache::tokenized_in(cache, &source, &settings, tokenizer, &encoder, tolerance, more)?;
+    Ok(Survey { train: Arc::new(train), validation: None, template_notices: Vec::new() })
+}
+
 /// [`survey`] with the time that chat templates print, and what to do about rows that cannot be read.
 pub(super) fn survey_at(
     settings: &DataConfig,
@@ -65,6 +77,8 @@ pub(super) fn survey_at(
     tolerance: Tolerance,
     progress: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Survey> {
+    let (settings, mut notices) = dataset_info::resolve(settings)?;
+    let settings = &settings;
     let encoder = Encoder::with_template(tokenizer, &settings.chat_template, now)?;
     let source = Source::find(&settings.train)?;
     let held = match settings.validation.as_str() {
@@ -82,7 +96,8 @@ pub(super) fn survey_at(
     };
     let train = read(&source, &mut at)?;
     let validation = held.as_ref().map(|held| read(held, &mut |done| at(before + done))).transpose()?;
-    Ok(Survey { train, validation, template_notices: encoder.notices().to_vec() })
+    notices.extend_from_slice(encoder.notices());
+    Ok(Survey { train, validation, template_notices: notices })
 }
 
 /// Why a row is left out because of what another says.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::{Format, fields};
-use crate::engine::config::{DataConfig, nearest};
+use crate::engine::config::{DataConfig, expand_home, nearest};
 use crate::engine::{Error, Result};
 
 /// Such a file is a page of text; what is larger is some other file.
@@ -97,6 +97,52 @@ impl DatasetEntry {
         changed.roles.extend(settings.roles.clone());
         Ok(changed)
     }
+}
+
+/// The data set that a `data.train` of the form `…/dataset_info.json` or `…/dataset_info.json:NAME` names; `None` for any
+/// other.
+///
+/// # Errors
+/// There is no such data set, or there are several and none is named.
+pub fn named(spec: &str) -> Option<Result<DatasetEntry>> {
+    let is_info = |path: &str| Path::new(path).file_name().is_some_and(|name| name == "dataset_info.json");
+    let (path, name) = match spec.rsplit_once(':') {
+        _ if is_info(spec) => (spec, None),
+        Some((path, name)) if is_info(path) => (path, Some(name)),
+        _ => return None,
+    };
+    let path = expand_home(path);
+    let found = read(&path, name).and_then(|mut entries| match entries.len() {
+        1 => Ok(entries.remove(0)),
+        0 => Err(Error::file("it describes no data set", &path)),
+        count => {
+            let names: Vec<&str> = entries.iter().take(20).map(|entry| entry.name.as_str()).collect();
+            let example = format!("{spec}:{}", names[0]);
+            let message = format!("it describes {count} data sets ({}): name one, as in {example}", names.join(", "));
+            Err(Error::file(message, &path))
+        }
+    });
+    Some(found)
+}
+
+/// The settings with what a `dataset_info.json` says of the format, columns and roles, and sentences about what of it is not
+/// followed. The name of the data set stays.
+///
+/// # Errors
+/// As for [`named`].
+pub fn resolve(settings: &DataConfig) -> Result<(DataConfig, Vec<String>)> {
+    let Some(entry) = named(&settings.train) else { return Ok((settings.clone(), Vec::new())) };
+    let entry = entry?;
+    let resolved = DataConfig { train: settings.train.clone(), ..entry.apply(settings)? };
+    let mut notices = Vec::new();
+    if let Some(samples) = entry.samples {
+        notices.push(format!("dataset_info.json asks for {samples} rows of {}: all of them are used", entry.name));
+    }
+    if !entry.parts.is_empty() {
+        let parts: Vec<String> = entry.parts.iter().map(|(key, value)| format!("{key} {value}")).collect();
+        notices.push(format!("dataset_info.json asks for the {}: all of its files are used", parts.join(", ")));
+    }
+    Ok((resolved, notices))
 }
 
 type Columns = BTreeMap<String, String>;

@@ -10,7 +10,8 @@ use super::bytes::Backing;
 use super::reader::Rows;
 use super::seek::RowReader;
 use super::{ENDINGS, folder, hub};
-use crate::engine::config::expand_home;
+use crate::engine::config::{DataConfig, expand_home};
+use crate::engine::data::format::dataset_info;
 use crate::engine::formats::builtin;
 use crate::engine::hub::{Hub, Reference, RepoKind};
 use crate::engine::{Error, Result};
@@ -52,6 +53,15 @@ impl Source {
                  builtin:pirate"
                     .into(),
             ));
+        }
+        if let Some(entry) = dataset_info::named(spec) {
+            let entry = entry?;
+            let file = entry.apply(&DataConfig::default())?.train;
+            if dataset_info::named(&file).is_some() {
+                let message = format!("the data set {:?} names another dataset_info.json instead of rows", entry.name);
+                return Err(Error::file(message, &entry.path));
+            }
+            return Source::find(&file);
         }
         let path = match Reference::of(spec, RepoKind::Dataset) {
             Reference::Hub(id) => {

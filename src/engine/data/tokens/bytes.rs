@@ -24,6 +24,14 @@ impl Bytes {
         Ok(Bytes::File(file, path.to_path_buf()))
     }
 
+    /// How many; 0 where the system does not say.
+    pub fn len(&self) -> u64 {
+        match self {
+            Bytes::Memory(bytes) => bytes.len() as u64,
+            Bytes::File(file, _) => file.metadata().map_or(0, |found| found.len()),
+        }
+    }
+
     /// Fills the buffer from this place on.
     pub fn read_at(&self, at: u64, into: &mut [u8]) -> Result<()> {
         match self {

@@ -59,7 +59,7 @@ pub(in crate::engine::data) fn tokenized(
 }
 
 /// [`tokenized`] with entries in this folder, whatever the size.
-pub(super) fn tokenized_in(
+pub(in crate::engine::data) fn tokenized_in(
     root: &Path,
     source: &Source,
     settings: &DataConfig,
@@ -100,11 +100,7 @@ struct Stored {
 impl Stored {
     fn of(made: &Tokenized) -> Stored {
         let index_bytes = (made.len() * RECORD_BYTES) as u64;
-        let size = |bytes: &Bytes| match bytes {
-            Bytes::Memory(bytes) => bytes.len() as u64,
-            Bytes::File(file, _) => file.metadata().map_or(0, |found| found.len()),
-        };
-        Stored { version: VERSION, index_bytes, token_bytes: size(&made.tokens), summary: made.summary.clone() }
+        Stored { version: VERSION, index_bytes, token_bytes: made.tokens.len(), summary: made.summary.clone() }
     }
 }
 

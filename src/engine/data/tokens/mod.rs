@@ -82,6 +82,11 @@ impl Tokenized {
         self.summary.rows == 0
     }
 
+    /// Bytes of the index and the tokens.
+    pub fn bytes(&self) -> u64 {
+        self.index.len() + self.tokens.len()
+    }
+
     /// What the index says of a row.
     pub fn record(&self, row: usize) -> Result<Record> {
         let mut bytes = [0; RECORD_BYTES];
