@@ -51,7 +51,7 @@ fn every_format_is_recognised() {
         (json!({"text": ""}), Format::Text),
         (json!({"conversations": [], "chosen": {}, "rejected": {}}), Format::Preference),
     ] {
-        assert_eq!(auto(&[row.clone()]).unwrap().format, format, "{row}");
+        assert_eq!(auto(std::slice::from_ref(&row)).unwrap().format, format, "{row}");
     }
     assert_eq!(
         auto(&[json!({"txet": "1", "b": "2"})]).unwrap_err(),
@@ -221,7 +221,7 @@ fn formats_are_found_by_what_is_in_them() {
         assert!(!reading.unused.iter().any(|column| column != "id"), "{:?}", reading.unused);
     }
     let dolly = json!({"instruction": "i", "context": "c", "response": "a", "category": "x"});
-    let reading = auto(&[dolly.clone()]).unwrap();
+    let reading = auto(std::slice::from_ref(&dolly)).unwrap();
     assert_eq!(
         (reading.reason.as_str(), reading.column("input")),
         ("the columns `instruction`, `context` and `response`", "context")
@@ -231,13 +231,13 @@ fn formats_are_found_by_what_is_in_them() {
         ("user:i\nc assistant:a", ["category".to_string()].as_slice())
     );
     let orca = json!({"system_prompt": "s", "question": "q", "response": "a"});
-    assert_eq!(short(&auto(&[orca.clone()]).unwrap(), &orca), "system:s user:q assistant:a");
+    assert_eq!(short(&auto(std::slice::from_ref(&orca)).unwrap(), &orca), "system:s user:q assistant:a");
     for (row, reason) in [
         (json!({"id": 1, "body": "t"}), "the column `body`"),
         (json!({"whatever": "t"}), "the only column, `whatever`"),
         (json!({"text": "t", "meta": "m"}), "the column `text`"),
     ] {
-        let reading = auto(&[row.clone()]).unwrap();
+        let reading = auto(std::slice::from_ref(&row)).unwrap();
         assert_eq!((reading.reason.as_str(), short(&reading, &row).as_str()), (reason, "document:t"));
     }
     // Two texts of names that say nothing are not guessed, nor are two lists.
@@ -251,32 +251,33 @@ fn formats_are_found_by_what_is_in_them() {
 fn columns_and_roles_are_mapped_by_hand() {
     let row = json!({"q": "x", "a": "y", "sys": "s", "question": "no", "answer": "no"});
     let reading =
-        chosen(&["data.columns={ prompt = \"q\", completion = \"a\", system = \"sys\" }"], &[row.clone()]).unwrap();
+        chosen(&["data.columns={ prompt = \"q\", completion = \"a\", system = \"sys\" }"], std::slice::from_ref(&row))
+            .unwrap();
     assert_eq!(
         (reading.format, reading.reason.as_str()),
         (Format::PromptCompletion, "data.columns: `a`, `q` and `sys`")
     );
     assert_eq!(short(&reading, &row), "system:s user:x assistant:y");
     // A detected format keeps what the settings add to it.
-    let reading = chosen(&["data.columns.system=sys"], &[row.clone()]).unwrap();
+    let reading = chosen(&["data.columns.system=sys"], std::slice::from_ref(&row)).unwrap();
     assert_eq!(short(&reading, &row), "system:s user:no assistant:no");
 
     let row = json!({"talk": [{"speaker": "customer", "utterance": "x"}, {"speaker": "Agent", "utterance": "y"}]});
-    let reading = auto(&[row.clone()]).unwrap();
+    let reading = auto(std::slice::from_ref(&row)).unwrap();
     assert_eq!(
         short(&reading, &row),
         "error: talk[0]: the role \"customer\" is not known; data.roles says what it stands for, such as { customer = \"user\" }"
     );
     let roles = "data.roles={ customer = \"user\", agent = \"assistant\" }";
     for settings in [&[roles][..], &[roles, "data.format=messages", "data.columns.messages=talk"]] {
-        let reading = chosen(settings, &[row.clone()]).unwrap();
+        let reading = chosen(settings, std::slice::from_ref(&row)).unwrap();
         assert_eq!(short(&reading, &row), "user:x assistant:y");
         assert_eq!((reading.column("role"), reading.column("content")), ("speaker", "utterance"));
     }
     // A chosen format takes the columns that it is known to have elsewhere.
     let row = json!({"conversations": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]});
     for format in ["data.format=messages", "data.format=sharegpt"] {
-        assert_eq!(short(&chosen(&[format], &[row.clone()]).unwrap(), &row), "user:q assistant:a");
+        assert_eq!(short(&chosen(&[format], std::slice::from_ref(&row)).unwrap(), &row), "user:q assistant:a");
     }
 
     let rows = [json!({"q": "x", "a": "y"})];
@@ -322,13 +323,13 @@ fn preference_rows_train_the_chosen_answer_when_that_is_said() {
             "error: `chosen` is a whole conversation, but not one in which `prompt` is asked",
         ),
     ] {
-        let found = auto(&[row.clone()]).unwrap();
+        let found = auto(std::slice::from_ref(&row)).unwrap();
         assert_eq!(
             (found.format, found.reason.as_str()),
             (Format::Preference, "the columns `chosen` and `rejected`: preference rows")
         );
         assert!(short(&found, &row).contains("data.format = \"preference\" trains on the chosen answers"));
-        let reading = chosen(&["data.format=preference"], &[row.clone()]).unwrap();
+        let reading = chosen(&["data.format=preference"], std::slice::from_ref(&row)).unwrap();
         assert_eq!(short(&reading, &row), expected, "{row}");
         assert!(reading.notices[0].contains("the rejected ones are not used"));
     }

@@ -15,7 +15,7 @@ use super::{Rendered, TemplateError, python};
 const FUEL: u64 = 4_000_000;
 
 /// Bytes that a template may write: a conversation that long has no use, and the fuel would last for four times as much.
-const MAX_OUTPUT: usize = 64 << 20;
+pub(super) const MAX_OUTPUT: usize = 64 << 20;
 
 /// Depth of macros calling macros.
 const RECURSION_LIMIT: usize = 100;

@@ -34,6 +34,9 @@ pub(super) fn tojson(value: &Jinja, kwargs: Kwargs) -> Result<Jinja, Error> {
     Ok(Jinja::from_safe_string(writer.out))
 }
 
+/// Depth of lists and objects within one another that `tojson` writes: the schema of no tool comes near.
+const MAX_DEPTH: usize = 200;
+
 struct Dumps {
     out: String,
     indent: Option<String>,
@@ -44,6 +47,13 @@ struct Dumps {
 
 impl Dumps {
     fn value(&mut self, value: &Jinja, depth: usize) -> Result<(), Error> {
+        // Lists may hold one another many times over, so what they take is not known before they are written.
+        if self.out.len() > super::environment::MAX_OUTPUT {
+            return Err(Error::from(ErrorKind::WriteFailure));
+        }
+        if depth > MAX_DEPTH {
+            return Err(Error::new(ErrorKind::BadSerialization, "tojson of a value that is nested too deeply"));
+        }
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),
             ValueKind::Bool => self.out.push_str(if value.is_true() { "true" } else { "false" }),
