@@ -118,7 +118,7 @@ fn what_cannot_be_read_blocks_with_one_clear_reason() {
             file(&folder, "silent.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),
             "the only row cannot be trained on: line 1: it has no assistant turn to train on",
         ),
-        (file(&folder, "unknown.jsonl", "{\"a\":\"b\"}"), "line 1: no known format"),
+        (file(&folder, "unknown.jsonl", "{\"a\":\"b\",\"c\":\"d\"}"), "line 1: no known format"),
     ] {
         match train_on(&mut studio, &path) {
             Readiness::Blocked(text) => assert!(text.starts_with(reason), "{path}: {text}"),

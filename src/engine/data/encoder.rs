@@ -13,6 +13,7 @@ use tokenizers::{PostProcessorWrapper, Tokenizer};
 
 use super::mask::{self, TurnShape};
 use super::template::ChatTemplate;
+use super::words::{self, Words};
 use super::{Conversation, Example, Message};
 use crate::engine::config::LossOn;
 use crate::engine::formats::TextTokenizer;
@@ -60,6 +61,8 @@ pub struct Encoder<'a> {
     tokenizer: &'a TextTokenizer,
     /// Without a post-processor: that of byte-level tokenizers may cut white space out of the offsets.
     plain: Tokenizer,
+    /// The same, faster; `None` for those that cannot be taken apart.
+    words: Option<Words>,
     default: Template,
     tool_use: Option<Template>,
     notices: Vec<String>,
@@ -108,7 +111,16 @@ impl<'a> Encoder<'a> {
         }
         let fingerprint = fingerprint(&chosen, &special, &now);
         let other_source = chosen.is_other.then_some(chosen.source);
-        Ok(Encoder { tokenizer, plain, default, tool_use, notices, other_source, fingerprint })
+        Ok(Encoder {
+            tokenizer,
+            words: Words::of(&plain),
+            plain,
+            default,
+            tool_use,
+            notices,
+            other_source,
+            fingerprint,
+        })
     }
 
     /// The source of the template, if it is not the model's own: what has to be kept with an adapter that was trained with
@@ -154,15 +166,27 @@ impl<'a> Encoder<'a> {
             Example::Conversation(conversation) => return self.conversation(conversation, loss_on),
             Example::Document(text) => text,
         };
-        let failed = |e| Error::file(format!("the tokenizer failed: {e}"), &self.tokenizer.path);
         let encoded = self.document(text)?;
         // The text's own tokens lie between special ones that the tokenizer puts around it.
-        let own = self.plain.encode(text.as_str(), false).map_err(failed)?;
-        let before = encoded.tokens.windows(own.len().max(1)).position(|w| w == own.get_ids()).unwrap_or(0);
+        let (own, places) = self.aligned(text)?;
+        let before = encoded.tokens.windows(own.len().max(1)).position(|w| w == own).unwrap_or(0);
         let mut offsets = vec![(0, 0); before];
-        offsets.extend_from_slice(own.get_offsets());
+        offsets.extend(places);
         offsets.resize(encoded.tokens.len(), (text.len(), text.len()));
         Ok(Ok(Traced { encoded, text: text.clone(), offsets }))
+    }
+
+    /// The tokens of a text, without any that are added to it, and the bytes that each stands for.
+    fn aligned(&self, text: &str) -> Result<words::Aligned> {
+        let failed =
+            |e: &dyn std::fmt::Display| Error::file(format!("the tokenizer failed: {e}"), &self.tokenizer.path);
+        if let Some(words) = &self.words
+            && let Some(found) = words.encode(text).map_err(|e| failed(&e))?
+        {
+            return Ok(found);
+        }
+        let encoding = self.plain.encode(text, false).map_err(|e| failed(&e))?;
+        Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
     }
 
     /// What ends an answer: the model's own tokens (`eos`), the tokenizer's, and what the chat template writes at the end of a
@@ -231,12 +255,8 @@ impl<'a> Encoder<'a> {
                 }
             }
         };
-        let encoding = self
-            .plain
-            .encode(rendered.text.as_str(), false)
-            .map_err(|e| Error::file(format!("the tokenizer failed: {e}"), &self.tokenizer.path))?;
-        let mut encoded =
-            Encoded { tokens: encoding.get_ids().to_vec(), trained: trained_tokens(encoding.get_offsets(), &ranges) };
+        let (tokens, mut offsets) = self.aligned(&rendered.text)?;
+        let mut encoded = Encoded { tokens, trained: trained_tokens(&offsets, &ranges) };
         if template.shape.terminator.is_empty()
             && let Some(eos) = self.tokenizer.eos_id.filter(|eos| encoded.tokens.last() != Some(eos))
         {
@@ -245,7 +265,6 @@ impl<'a> Encoder<'a> {
             encoded.tokens.push(eos);
             encoded.trained.push(answered || loss_on == LossOn::All);
         }
-        let mut offsets = encoding.get_offsets().to_vec();
         offsets.resize(encoded.tokens.len(), (rendered.text.len(), rendered.text.len()));
         Ok(Ok(Traced { encoded, text: rendered.text, offsets }))
     }

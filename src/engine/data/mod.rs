@@ -32,6 +32,7 @@ mod template;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
+mod words;
 
 pub use batch::{Batch, Sample};
 pub use check::{Finding, Fix, Severity};
