@@ -26,6 +26,12 @@ pub(super) fn show(spec: &str, as_json: bool) -> Result<(), Failure> {
         n => format!("{} ({}, in {} rows)", c.name, c.kind, grouped(n as u64)),
     };
     say(format!("columns  {}", found.columns.iter().map(name).collect::<Vec<_>>().join(", ")))?;
+    for (field, column) in &found.mapping {
+        say(format!("mapping  {field} is read from {}", if column.is_empty() { "nothing" } else { column }))?;
+    }
+    for notice in &found.notices {
+        say(format!("note     {notice}"))?;
+    }
     if found.wrong_rows > 0 {
         say(format!("wrong    {} rows do not have the format's shape:", grouped(found.wrong_rows as u64)))?;
         for problem in &found.problems {

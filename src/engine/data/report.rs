@@ -123,8 +123,13 @@ impl SourceReport {
             ));
         }
         if self.truncated > 0 {
+            let ends = match self.answers_cut {
+                0 => String::new(),
+                1 => "; 1 row loses the end of its last answer".to_string(),
+                n => format!("; {} lose the end of their last answer", rows(n)),
+            };
             notices.push(format!(
-                "{} of {} cut at max_seq_len (the longest has {} tokens): {}",
+                "{} of {} cut at max_seq_len (the longest has {} tokens){ends}: {}",
                 grouped(self.truncated as u64),
                 rows(self.rows),
                 grouped(self.longest as u64),

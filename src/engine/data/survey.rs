@@ -150,6 +150,9 @@ impl Survey {
         if reports.into_iter().flatten().any(|report| report.format.is_conversation()) {
             notices.splice(0..0, self.template_notices.iter().cloned());
         }
+        for seen in &self.train.summary.faults {
+            notices.push(format!("{} of {} rows looked at: {}", seen.rows, self.train.summary.verified, seen.what));
+        }
         let findings = findings(&self.train, &source, &self.template_notices, settings)?;
         let report = Report {
             findings,

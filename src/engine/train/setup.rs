@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Control, Event, LoadPhase, Stop};
-use crate::engine::Result;
+use crate::engine::{Error, Result};
 use crate::engine::config::{self, RunConfig};
-use crate::engine::data::{self, Dataset, EpochPlan};
+use crate::engine::data::{self, Dataset, EpochPlan, Severity};
 use crate::engine::device;
 use crate::engine::formats::{self, ModelSource, StoredWeights, TextTokenizer};
 use crate::engine::memory::{BatchShape, Inputs, Plan, Price};
@@ -46,6 +46,9 @@ impl Setup {
         let mut reading = loading(LoadPhase::Data, control, on_event);
         let data = data::load_at(&config.data, &tokenizer, config.train.seed, begun, &mut reading)?;
         drop(reading);
+        if let Some(found) = data.report.findings.iter().find(|found| found.severity == Severity::Error) {
+            return Err(Error::file(format!("training is refused: {}", found.message), &data.report.source.source));
+        }
         let stored = StoredWeights::of(&source)?;
         let available_bytes = device::cpu().available_bytes;
         let options = LoadOptions::of_run(&config.model);
