@@ -245,6 +245,29 @@ fn packing_and_accumulation_agree() {
     }
 }
 
+/// A sample sees only itself in a packed batch: each of its tokens has the loss that it has alone.
+#[test]
+fn a_packed_sample_has_the_loss_that_it_has_alone() {
+    for mut s in subjects(8) {
+        let model = load(&s.folder, Compute::F32);
+        let adapter = s.random.adapter(&model.config, lora(model.config.linears(), 0.0));
+        let whole = Batch::of(&s.samples);
+        let mut ws = Workspace::for_inference(&model, Some(&adapter), WorkspaceSize::of([&whole]));
+        let packed = model.nll(&whole, Some(&adapter), &mut ws).unwrap();
+        let mut rest = &packed[..];
+        for (i, sample) in s.samples.iter().enumerate() {
+            let alone = model.nll(&Batch::of([sample]), Some(&adapter), &mut ws).unwrap();
+            let (own, others) = rest.split_at(alone.len());
+            rest = others;
+            for (packed, alone) in own.iter().zip(&alone) {
+                let error = (packed - alone).abs() / alone.abs().max(1.0);
+                assert!(error < 1e-6, "{}, sample {i}: {packed} against {alone}", s.name);
+            }
+        }
+        assert!(rest.is_empty());
+    }
+}
+
 /// The bits of a loss and a gradient.
 fn bits((loss, gradients): &(f64, Vec<f32>)) -> (u64, Vec<u32>) {
     (loss.to_bits(), gradients.iter().map(|g| g.to_bits()).collect())

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal};
 use serde::Serialize;
 
 use super::interrupt::Answering;
-use super::model::{LoadArgs, load_adapter, load_model, open_model};
+use super::model::{LoadArgs, chat_template_of, load_adapter, load_model, open_model};
 use super::output::{Failure, columns, json, note, piece, say, width};
 use crate::engine::data::{Encoder, Message};
 use crate::engine::formats::TextTokenizer;
@@ -87,7 +87,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     sampling.validate().map_err(|e| Failure::Usage(e.to_string()))?;
     let source = open_model(&args.model)?;
     let tokenizer = source.tokenizer()?;
-    let encoder = Encoder::new(&tokenizer, jiff::ZonedDateTime::now())?;
+    let template = args.adapter.as_deref().map(chat_template_of).transpose()?.flatten().unwrap_or_default();
+    let encoder = Encoder::with_template(&tokenizer, &template, jiff::ZonedDateTime::now())?;
     for notice in encoder.notices() {
         note(format!("warning: {notice}"));
     }

@@ -61,7 +61,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Some(_) => e,
     })?;
     let adapter = folder::read(&from, &source.config)?;
-    let card = ModelCard { revision: named.revision, ..ModelCard::of(base) };
+    let chat_template = folder::chat_template(&from)?;
+    let card = ModelCard { revision: named.revision, chat_template, ..ModelCard::of(base) };
     match args.format {
         Format::Peft => export::peft(&adapter, &source.config, &card, &out)?,
     }

@@ -55,6 +55,11 @@ pub(super) fn load_adapter(name: Option<&str>, config: &ModelConfig) -> Result<O
     }
 }
 
+/// The chat template that an adapter was trained with, where it is not the model's own.
+pub(super) fn chat_template_of(name: &str) -> Result<Option<String>, Failure> {
+    Ok(peft::folder::chat_template(&export::adapter_dir(&expand_home(name))?)?)
+}
+
 /// A path with `~` expanded; `builtin:NAME` as it is.
 pub(super) fn expanded(text: &str) -> String {
     expand_home(text).to_string_lossy().into_owned()

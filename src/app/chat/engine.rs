@@ -162,14 +162,15 @@ impl Mouth {
 
 fn run(work: Work, requests: &Receiver<Order>, mouth: &Mouth) -> Result<()> {
     let tokenizer = work.source.tokenizer()?;
-    let encoder = Encoder::new(&tokenizer, jiff::ZonedDateTime::now())?;
     let model = Model::load(&work.source, &work.options, &mut |done, total| {
         mouth.say(Said::Loading(done, total));
         !mouth.ended()
     })?;
-    let stop = encoder.stop_tokens(&model.config.eos);
     let mut chosen = work.adapter;
     loop {
+        let template = chosen.as_deref().map(folder::chat_template).transpose()?.flatten().unwrap_or_default();
+        let encoder = Encoder::with_template(&tokenizer, &template, jiff::ZonedDateTime::now())?;
+        let stop = encoder.stop_tokens(&model.config.eos);
         let adapter = chosen.as_deref().map(|dir| folder::read(dir, &model.config)).transpose()?;
         let numbers = adapter.as_ref().map_or(0, |a| a.params.len());
         let bytes = (model.bytes() + numbers * size_of::<f32>()) as u64;

@@ -227,7 +227,8 @@ impl Export {
                         true => located.source.path.display().to_string(),
                         false => base_model.clone(),
                     };
-                    let card = ModelCard { revision: named.revision, ..ModelCard::of(base_model) };
+                    let chat_template = folder::chat_template(&from)?;
+                    let card = ModelCard { revision: named.revision, chat_template, ..ModelCard::of(base_model) };
                     task.say("Writing, and reading back");
                     export::peft(&adapter, &located.source.config, &card, &folder)?;
                     let size = |name: &str| Some((name.to_string(), std::fs::metadata(folder.join(name)).ok()?.len()));

@@ -18,7 +18,7 @@ use tokenizers::{Model, ModelWrapper, NormalizerWrapper, Tokenizer};
 /// Longer words are not kept.
 const KEPT_BYTES: usize = 64;
 /// Words kept in each part of the cache.
-const KEPT_WORDS: usize = 16 << 10;
+const KEPT_WORDS: usize = 4 << 10;
 /// Parts of the cache, so that threads seldom wait for one another.
 const PARTS: usize = 64;
 /// What GPT-2 splits at (`ByteLevel` with `use_regex`), without its last look-ahead; see [`Split::Pattern`].

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{Control, Event, LoadPhase, Stop};
-use crate::engine::{Error, Result};
 use crate::engine::config::{self, RunConfig};
 use crate::engine::data::{self, Dataset, EpochPlan, Severity};
 use crate::engine::device;
@@ -12,6 +11,7 @@ use crate::engine::formats::{self, ModelSource, StoredWeights, TextTokenizer};
 use crate::engine::memory::{BatchShape, Inputs, Plan, Price};
 use crate::engine::model::{LoadOptions, Model};
 use crate::engine::peft::{self, Adapter, AdapterShape, LoraConfig};
+use crate::engine::{Error, Result};
 
 /// Time between two [`Event::Loading`].
 const LOADING_INTERVAL: Duration = Duration::from_millis(50);

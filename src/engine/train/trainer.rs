@@ -8,13 +8,14 @@ use super::samples::Samples;
 use super::setup::Setup;
 use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop};
 use crate::engine::config::RunConfig;
-use crate::engine::data::{Batch, Report, Side};
+use crate::engine::data::{Batch, Encoder, Report, Side};
 use crate::engine::memory::{Plan, process};
 use crate::engine::model::Workspace;
 use crate::engine::ops::adamw::{self, AdamW};
 use crate::engine::ops::dropout::DropoutKey;
 use crate::engine::peft::folder::{self, ModelCard};
 use crate::engine::{Error, Result};
+use crate::units::grouped;
 
 /// Everything that a run holds while it trains.
 pub(super) struct Trainer<'a> {
@@ -329,7 +330,9 @@ fn norms_interval(total_steps: usize) -> usize {
 /// What a person should know of the rows before the run.
 fn data_notes(report: &Report) -> Vec<String> {
     let side = |name: &str, side: &Side| {
-        format!("{name}: {} rows, {} tokens, {} of them trained", side.samples, side.tokens, side.trained_tokens)
+        let rows = if side.samples == 1 { "row" } else { "rows" };
+        let [samples, tokens, trained] = [side.samples as u64, side.tokens, side.trained_tokens].map(grouped);
+        format!("{name}: {samples} {rows}, {tokens} tokens, {trained} of them trained")
     };
     let mut notes = vec![side("training", &report.train)];
     if report.validation.samples > 0 {
@@ -337,6 +340,12 @@ fn data_notes(report: &Report) -> Vec<String> {
     }
     notes.extend(report.notices.iter().cloned());
     notes
+}
+
+/// The run's chat template, if it is not the model's own.
+fn other_template(config: &RunConfig, setup: &Setup) -> Option<String> {
+    let encoder = Encoder::with_template(&setup.tokenizer, &config.data.chat_template, jiff::ZonedDateTime::now());
+    encoder.ok()?.other_template().map(str::to_string)
 }
 
 /// What the adapter's folder says of the run.
@@ -353,6 +362,7 @@ fn model_card(config: &RunConfig, setup: &Setup) -> ModelCard {
             rows("Learning rate", format!("{:e}", train.learning_rate)),
             rows("Seed", train.seed.to_string()),
         ],
+        chat_template: other_template(config, setup),
         ..ModelCard::of(setup.model_name.clone())
     }
 }

@@ -13,6 +13,8 @@ pub struct ModelCard {
     pub revision: Option<String>,
     /// Settings of the training in the order to show, such as `("Learning rate", "2e-4")`.
     pub settings: Vec<(String, String)>,
+    /// The chat template of the training, where it is not the model's own: whoever talks to the adapter needs it.
+    pub chat_template: Option<String>,
 }
 
 impl ModelCard {

@@ -21,7 +21,7 @@ mod write;
 
 pub use card::ModelCard;
 pub use config::{AdapterConfig, Targets};
-pub use read::{AdapterInfo, inspect, read};
+pub use read::{AdapterInfo, chat_template, inspect, read};
 pub use write::write;
 pub(crate) use write::{METADATA, tensors, write_files};
 
@@ -31,6 +31,8 @@ pub const CONFIG_FILE: &str = "adapter_config.json";
 pub const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// The model card.
 pub const CARD_FILE: &str = "README.md";
+/// The chat template, where the adapter was trained with another than the model's own.
+pub const TEMPLATE_FILE: &str = "chat_template.jinja";
 /// A folder that holds one of these is an adapter's, and may be replaced by another. (A README.md may be anybody's.)
 pub(crate) const MARKERS: [&str; 2] = [CONFIG_FILE, WEIGHTS_FILE];
 

@@ -1,9 +1,10 @@
 //! Reading an adapter folder.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{AdapterConfig, CONFIG_FILE, PREFIX, Targets, WEIGHTS_FILE};
+use super::{AdapterConfig, CONFIG_FILE, PREFIX, TEMPLATE_FILE, Targets, WEIGHTS_FILE};
 use crate::engine::formats::safetensors::SafetensorsFile;
 use crate::engine::model::{LinearKind, ModelConfig};
 use crate::engine::peft::lora::scale;
@@ -277,4 +278,17 @@ impl Found {
 /// `self_attn.q_proj`.
 fn tail(kind: LinearKind) -> String {
     format!("{}.{}", if kind.is_attention() { "self_attn" } else { "mlp" }, kind.name())
+}
+/// The chat template beside an adapter: the one it was trained with, where that is not the model's own. Tools that save the
+/// tokenizer with the adapter write it, too.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn chat_template(dir: &Path) -> Result<Option<String>> {
+    let path = dir.join(TEMPLATE_FILE);
+    match fs::read_to_string(&path) {
+        Ok(template) => Ok(Some(template)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("read the chat template", &path)(e)),
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{CARD_FILE, CONFIG_FILE, MARKERS, ModelCard, PREFIX, WEIGHTS_FILE};
+use super::{CARD_FILE, CONFIG_FILE, MARKERS, ModelCard, PREFIX, TEMPLATE_FILE, WEIGHTS_FILE};
 use crate::engine::formats::StagedFolder;
 use crate::engine::formats::safetensors::{self, TensorData};
 use crate::engine::model::ModelConfig;
@@ -22,11 +22,14 @@ pub fn write(dir: &Path, adapter: &Adapter, model: &ModelConfig, card: &ModelCar
     staged.commit(&MARKERS)
 }
 
-/// Writes the three files into a folder that nobody looks at yet.
+/// Writes the files into a folder that nobody looks at yet.
 pub(crate) fn write_files(dir: &Path, adapter: &Adapter, model: &ModelConfig, card: &ModelCard) -> Result<()> {
     let tensors: Vec<_> = tensors(adapter, model, "", &adapter.params).collect();
     safetensors::write(dir.join(WEIGHTS_FILE), &tensors, &METADATA)?;
     write_file(&dir.join(CONFIG_FILE), &config_json(adapter, model, card))?;
+    if let Some(template) = &card.chat_template {
+        write_file(&dir.join(TEMPLATE_FILE), template)?;
+    }
     write_file(&dir.join(CARD_FILE), &card.markdown(adapter))
 }
 

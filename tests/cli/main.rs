@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // a test
 
+mod data;
+mod place;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 
+use place::{Place, text};
 use serde_json::Value;
 
 /// A run that takes a second or two: 8 steps of two packs each.
@@ -23,67 +27,6 @@ learning_rate = 2e-3
 [output]
 save_every = 2
 "#;
-
-/// A folder for one test, which is also the program's data folder.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Place {
-        Place(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: &str) -> String {
-        fs::write(self.path(name), content).unwrap();
-        self.path(name).display().to_string()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lora-studio"));
-        command.args(arguments).env("LORA_STUDIO_HOME", self.0.path()).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Runs what must work; its standard output.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    /// Runs what must print JSON, one object a line.
-    fn json(&self, arguments: &[&str]) -> Vec<Value> {
-        self.ok(arguments).lines().map(|line| serde_json::from_str(line).expect(line)).collect()
-    }
-
-    /// Runs what must fail with exit status 1 and one line on standard error; the line.
-    fn error(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let line = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {line}");
-        assert_eq!(line.lines().count(), 1, "{arguments:?}: {line}");
-        line.strip_prefix("error: ").expect(&line).trim_end().to_string()
-    }
-
-    /// Runs what must be refused as wrong arguments; standard error.
-    fn usage(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
-        assert_eq!(text(&output.stdout), "", "{arguments:?}");
-        text(&output.stderr)
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
 
 fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()

@@ -1,0 +1,111 @@
+//! Data files of many kinds, and what the run file says of their rows.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::place::Place;
+
+/// A step on these rows.
+fn train(place: &Place, settings: &[&str]) -> Vec<Value> {
+    let run = place.file("run.toml", "[method]\nrank = 4\n[train]\nmax_steps = 1\n[data]\nmax_seq_len = 128\n");
+    let mut arguments = vec!["train", run.as_str(), "--json"];
+    arguments.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
+    place.json(&arguments)
+}
+
+fn notes(events: &[Value]) -> Vec<&str> {
+    events.iter().filter(|e| e["event"] == "note").filter_map(|e| e["message"].as_str()).collect()
+}
+
+/// What the chat template of a test writes.
+const TEMPLATE: &str = "{% for m in messages %}{{ '<|im_start|>' + m.role + ': ' + m.content + '<|im_end|>' }}{% endfor %}\
+                        {% if add_generation_prompt %}{{ '<|im_start|>assistant: ' }}{% endif %}";
+
+#[test]
+fn an_adapter_keeps_the_chat_template_of_its_training() {
+    let place = Place::new();
+    let template = place.file("own.jinja", TEMPLATE);
+    let events = train(&place, &[&format!("data.chat_template={template}")]);
+    let adapter = events.last().unwrap()["adapter_dir"].as_str().unwrap().to_string();
+    let kept = |folder: &Path| fs::read_to_string(folder.join("chat_template.jinja")).unwrap();
+    assert_eq!(kept(Path::new(&adapter)), TEMPLATE);
+    let out = place.path("out").display().to_string();
+    place.ok(&["export", &adapter, "--format", "peft", "--out", &out]);
+    assert_eq!(kept(Path::new(&out)), TEMPLATE);
+    let model = "builtin:tiny-chat";
+    let said =
+        place.json(&["chat", "--model", model, "--adapter", &out, "--prompt", "Hi", "--max-new-tokens", "3", "--json"]);
+    assert!(said[0]["tokens"].as_u64().unwrap() > 0);
+    // With the model's own there is nothing to keep.
+    let events = train(&place, &[]);
+    let adapter = events.last().unwrap()["adapter_dir"].as_str().unwrap().to_string();
+    assert!(!Path::new(&adapter).join("chat_template.jinja").exists());
+}
+
+#[test]
+fn a_table_with_columns_of_its_own_is_mapped_by_hand() {
+    let place = Place::new();
+    let rows = place.file("paare.csv", "frage;antwort;quelle\nWas ist 2 + 2?;4;a\nUnd 3?;\"Drei;\n3\";b\n");
+    let refused = place.error(&["train", &place.file("r.toml", ""), "--set", &format!("data.train={rows}")]);
+    assert!(refused.contains("`frage`") && refused.contains("`antwort`"), "{refused}");
+    let events = train(
+        &place,
+        &[
+            &format!("data.train={rows}"),
+            "data.format=question-answer",
+            "data.columns.question=frage",
+            "data.columns.answer=antwort",
+        ],
+    );
+    assert_eq!(events.last().unwrap()["event"], "finished", "{events:?}");
+    // The run's own file says it too, and runs again.
+    let folder = events[0]["run_dir"].as_str().unwrap();
+    let written = fs::read_to_string(Path::new(folder).join("run.toml")).unwrap();
+    assert!(written.contains("frage") && written.contains("antwort"), "{written}");
+}
+
+#[test]
+fn wrong_rows_stop_a_run_or_are_left_out() {
+    let place = Place::new();
+    let rows = "{\"question\":\"a?\",\"answer\":\"b\"}\n{\"question\" 3}\n{\"question\":\"c?\",\"answer\":\"d\"}\n";
+    let data = format!("data.train={}", place.file("rows.jsonl", rows));
+    let refused = place.error(&["train", &place.file("r.toml", ""), "--set", &data]);
+    assert!(refused.starts_with("line 2: not valid JSON"), "{refused}");
+    let events = train(&place, &[&data, "data.on_bad_row=skip"]);
+    assert!(notes(&events).iter().any(|n| n.starts_with("1 row that cannot be read left out")), "{:?}", notes(&events));
+}
+
+#[test]
+fn a_folder_and_packed_files_are_one_data_set() {
+    let place = Place::new();
+    fs::create_dir(place.path("rows")).unwrap();
+    place.file("rows/a.jsonl", "{\"question\":\"a?\",\"answer\":\"b\"}\n");
+    place.file("rows/b.csv", "question,answer\nc?,d\ne?,f\n");
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packed, b"{\"question\":\"g?\",\"answer\":\"h\"}\n").unwrap();
+    fs::write(place.path("rows/c.jsonl.gz"), packed.finish().unwrap()).unwrap();
+    let folder = place.path("rows").display().to_string();
+    let seen = &place.json(&["inspect", &folder, "--json"])[0];
+    assert_eq!((seen["kind"].as_str(), seen["rows"].as_u64()), (Some("dataset"), Some(4)), "{seen}");
+    let events = train(&place, &[&format!("data.train={folder}")]);
+    assert!(notes(&events)[0].starts_with("training: 4 rows"), "{:?}", notes(&events));
+}
+
+#[test]
+fn a_dataset_info_names_file_columns_and_roles() {
+    let place = Place::new();
+    let turns = "{\"dialog\":[{\"who\":\"customer\",\"said\":\"Hi\"},{\"who\":\"agent\",\"said\":\"Hello\"}]}\n";
+    place.file("dialogs.jsonl", turns);
+    let info = place.file(
+        "dataset_info.json",
+        r#"{"dialogs": {"file_name": "dialogs.jsonl", "formatting": "sharegpt", "columns": {"messages": "dialog"},
+            "tags": {"role_tag": "who", "content_tag": "said", "user_tag": "customer", "assistant_tag": "agent"}},
+            "other": {"file_name": "none.jsonl"}}"#,
+    );
+    let refused = place.error(&["train", &place.file("r.toml", ""), "--set", &format!("data.train={info}")]);
+    assert!(refused.starts_with("it describes 2 data sets (dialogs, other): name one"), "{refused}");
+    let events = train(&place, &[&format!("data.train={info}:dialogs")]);
+    assert!(notes(&events)[0].starts_with("training: 1 row"), "{:?}", notes(&events));
+}
