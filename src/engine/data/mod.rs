@@ -47,6 +47,6 @@ pub use pack::{EpochPlan, plan_epoch};
 pub use preview::{Preview, PreviewToken, Previewer};
 pub use report::{Dropped, Report, Side, SourceReport};
 pub use rows::{ENDINGS, Row, RowReader, Rows, Source};
-pub use survey::{Cut, CutRow, Survey, survey, survey_in};
+pub use survey::{Cut, CutRow, Survey, survey, survey_first, survey_in};
 pub use template::{ChatTemplate, Rendered, TemplateError, chat_template};
 pub use tokens::Tokenized;

@@ -59,6 +59,15 @@ pub fn survey(
     survey_at(settings, tokenizer, jiff::ZonedDateTime::now(), Tolerance::List, progress)
 }
 
+/// [`survey`] of the first rows alone: what can be looked at while a large file is read. It says nothing about the rest.
+pub fn survey_first(settings: &DataConfig, tokenizer: &TextTokenizer, rows: usize) -> Result<Survey> {
+    let (settings, mut notices) = dataset_info::resolve(settings)?;
+    let encoder = Encoder::with_template(tokenizer, &settings.chat_template, jiff::ZonedDateTime::now())?;
+    let train = cache::first(&Source::find(&settings.train)?, &settings, &encoder, rows)?;
+    notices.extend_from_slice(encoder.notices());
+    Ok(Survey { train: Arc::new(train), validation: None, template_notices: notices })
+}
+
 /// [`survey`] that keeps tokenized rows in this folder instead of the program's cache, whatever the size of the files.
 pub fn survey_in(cache: &Path, settings: &DataConfig, tokenizer: &TextTokenizer) -> Result<Survey> {
     let (settings, _) = dataset_info::resolve(settings)?;

@@ -47,14 +47,15 @@ struct Chunk {
     done: u64,
 }
 
-/// Reads and tokenizes a source into two files or into memory. `progress` is told the bytes of it that are done; false
-/// ends with [`Error::Cancelled`].
+/// Reads and tokenizes a source, or its first `limit` rows, into two files or into memory. `progress` is told the bytes of it
+/// that are done; false ends with [`Error::Cancelled`].
 pub(super) fn tokenize(
     source: &Source,
     settings: &DataConfig,
     encoder: &Encoder,
     tolerance: Tolerance,
     into: [Growing; 2],
+    limit: usize,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tokenized> {
     let rows = source.rows()?;
@@ -65,7 +66,7 @@ pub(super) fn tokenize(
         let (send, receive) = bounded::<Result<Chunk>>(1);
         let reader = std::thread::Builder::new().name("read-rows".into());
         reader
-            .spawn_scoped(scope, move || read(rows, &send))
+            .spawn_scoped(scope, move || read(rows, limit, &send))
             .map_err(|e| Error::Other(format!("the system gives no thread for reading: {e}")))?;
         consume(source, settings, encoder, tolerance, &mut writer, receive, progress)
     })?;
@@ -74,12 +75,12 @@ pub(super) fn tokenize(
     Ok(Tokenized::new(source.clone(), summary, index.finish()?, tokens.finish()?))
 }
 
-/// Sends chunks until the rows end, an error ends them, or nobody listens.
-fn read(mut rows: crate::engine::data::Rows, send: &Sender<Result<Chunk>>) {
-    loop {
+/// Sends chunks until the rows end, there are enough, an error ends them, or nobody listens.
+fn read(mut rows: crate::engine::data::Rows, mut limit: usize, send: &Sender<Result<Chunk>>) {
+    while limit > 0 {
         let mut chunk = Chunk { rows: Vec::new(), wrong: Vec::new(), done: 0 };
         let (mut bytes, mut ended) = (0, false);
-        while chunk.rows.len() + chunk.wrong.len() < CHUNK_ROWS && bytes < CHUNK_BYTES {
+        while chunk.rows.len() + chunk.wrong.len() < CHUNK_ROWS.min(limit) && bytes < CHUNK_BYTES {
             match rows.next() {
                 Some(Ok(row)) => {
                     bytes += row.bytes.end - row.bytes.start;
@@ -103,6 +104,7 @@ fn read(mut rows: crate::engine::data::Rows, send: &Sender<Result<Chunk>>) {
             }
         }
         chunk.done = rows.bytes_read();
+        limit -= (chunk.rows.len() + chunk.wrong.len()).min(limit);
         if send.send(Ok(chunk)).is_err() || ended {
             return;
         }

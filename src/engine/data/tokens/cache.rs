@@ -40,6 +40,17 @@ pub fn folder() -> Option<PathBuf> {
     digest::cache_folder().map(|folder| folder.join("tokens"))
 }
 
+/// The first rows of a source, in memory.
+pub(in crate::engine::data) fn first(
+    source: &Source,
+    settings: &DataConfig,
+    encoder: &Encoder,
+    limit: usize,
+) -> Result<Tokenized> {
+    let memory = [Growing::Memory(Vec::new()), Growing::Memory(Vec::new())];
+    tokenize(source, settings, encoder, Tolerance::List, memory, limit, &mut |_| true)
+}
+
 /// The rows of a source as tokens: from the cache, or read now. `progress(done, total)` counts bytes; false ends with
 /// [`Error::Cancelled`].
 pub(in crate::engine::data) fn tokenized(
@@ -52,7 +63,7 @@ pub(in crate::engine::data) fn tokenized(
 ) -> Result<Tokenized> {
     if source.bytes() < SMALL || source.is_in_memory() {
         let memory = [Growing::Memory(Vec::new()), Growing::Memory(Vec::new())];
-        return tokenize(source, settings, encoder, tolerance, memory, progress);
+        return tokenize(source, settings, encoder, tolerance, memory, usize::MAX, progress);
     }
     let root = folder().ok_or_else(|| no_place(&Error::Other("the system names no cache folder".into())))?;
     tokenized_in(&root, source, settings, tokenizer, encoder, tolerance, progress)
@@ -75,7 +86,7 @@ pub(in crate::engine::data) fn tokenized_in(
     }
     let making = make_room(root).map_err(|error| no_place(&error))?;
     let files = [Growing::create(making.path().join(INDEX))?, Growing::create(making.path().join(TOKENS))?];
-    let made = tokenize(source, settings, encoder, tolerance, files, progress)?;
+    let made = tokenize(source, settings, encoder, tolerance, files, usize::MAX, progress)?;
     let summary = serde_json::to_vec(&Stored::of(&made)).map_err(|e| Error::Other(e.to_string()))?;
     atomic_write(making.path().join(SUMMARY), &summary)?;
     // Where another process was quicker, its entry is as good; the files of this one stay readable until they are closed.

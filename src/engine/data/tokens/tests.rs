@@ -196,6 +196,22 @@ fn a_file_that_changed_is_said_to_have_changed() {
 }
 
 #[test]
+fn the_first_rows_are_the_first_of_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = |i: usize| format!("{{\"question\":\"{i}?\",\"answer\":\"{}\"}}\n", "a".repeat(i % 9));
+    let path = file(&folder, "d.jsonl", &(0..3000).map(row).collect::<String>());
+    let (all, tokenizer) = (look(&settings(&path)).train, tokenizer());
+    for limit in [1, 5, 1500, 9000] {
+        let first = crate::engine::data::survey_first(&settings(&path), &tokenizer, limit).unwrap().train;
+        assert_eq!(first.len(), limit.min(3000));
+        for row in [0, first.len() - 1] {
+            assert_eq!(first.sample(row, 99).unwrap(), all.sample(row, 99).unwrap());
+            assert_eq!(first.row(row).unwrap(), all.row(row).unwrap());
+        }
+    }
+}
+
+#[test]
 fn rows_that_say_the_same_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let seen = look(&settings(&file(&folder, "d.txt", "a\nb\na\na\n"))).train;
