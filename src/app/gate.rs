@@ -1,10 +1,11 @@
 //! The start gate: everything that is looked at before a run begins, each with a verdict, one sentence, and a way out.
 
+mod rows;
+
 use super::command::Command;
 use super::room::{Readiness, Room};
 use super::studio::Studio;
 use crate::engine::config::{Checkpointing, Quantization, RunConfig, shorten_home};
-use crate::engine::data::NO_END;
 use crate::engine::memory::{Inputs, Plan};
 use crate::units::{bytes, grouped};
 
@@ -17,7 +18,7 @@ pub enum Topic {
     Data,
     /// The model learns to stop.
     AnswerEnds,
-    /// Rows that were cut or left out.
+    /// What was found in the rows.
     Rows,
     /// The settings make sense.
     Settings,
@@ -36,7 +37,7 @@ impl Topic {
             Topic::Model => "Model",
             Topic::Data => "Data",
             Topic::AnswerEnds => "Ends of answers",
-            Topic::Rows => "Cut and left out",
+            Topic::Rows => "Rows",
             Topic::Settings => "Settings",
             Topic::Memory => "Memory",
             Topic::Disk => "Disk",
@@ -93,9 +94,9 @@ impl Check {
 
 /// Everything that is looked at before a run, in the order of the rooms. Microseconds: it is asked for in every frame.
 pub fn checks(studio: &Studio) -> Vec<Check> {
-    let mut checks = vec![model(studio), data(studio)];
-    checks.extend(answer_ends(studio));
-    checks.extend(rows(studio));
+    let mut checks = vec![model(studio), rows::data(studio)];
+    checks.extend(rows::answer_ends(studio));
+    checks.extend(rows::rows(studio));
     checks.extend([settings(studio), memory(studio), disk(studio)]);
     if studio.is_training() {
         let sentence = "A run is being trained already: stop it, or wait until it has finished.";
@@ -122,66 +123,6 @@ fn model(studio: &Studio) -> Check {
         }
         _ => Check::new(topic, Verdict::Waiting, "The model is being opened."),
     }
-}
-
-fn data(studio: &Studio) -> Check {
-    let topic = Topic::Data;
-    let another = || Command::Go(Room::Data);
-    if studio.model.problem.is_some() {
-        return Check::new(topic, Verdict::Waiting, "The rows can be read once a model is open.");
-    }
-    match (studio.data.readiness(), &studio.data.info) {
-        (Readiness::Blocked(problem), _) => {
-            Check::new(topic, Verdict::Refused, sentence(&problem)).fix("Choose other data", another())
-        }
-        (Readiness::Ready | Readiness::Warning(_), Some(data)) => {
-            let side = &data.report.train;
-            if side.trained_tokens == 0 {
-                let text = "No token of these rows is trained: they have no answers of an assistant.";
-                return Check::new(topic, Verdict::Refused, text).fix("Look at the rows", another());
-            }
-            let (rows, tokens, trained) =
-                (grouped(side.samples as u64), grouped(side.tokens), grouped(side.trained_tokens));
-            let text = format!("{rows} rows with {tokens} tokens; {trained} of them are trained.");
-            Check::new(topic, Verdict::Good, text)
-        }
-        _ => Check::new(topic, Verdict::Waiting, "The rows are being read."),
-    }
-}
-
-fn answer_ends(studio: &Studio) -> Option<Check> {
-    // Without the model, the rows that are known are those of another one.
-    studio.model.info.as_ref()?;
-    let report = &studio.data.info.as_ref()?.report;
-    let topic = Topic::AnswerEnds;
-    if report.notices.iter().any(|n| n == NO_END) {
-        return Some(Check::new(topic, Verdict::Warning, sentence(NO_END)));
-    }
-    let text = match report.source.format.is_conversation() {
-        true => "Every answer that was not cut ends with a trained token, so the model learns to stop.",
-        false => "Every text that was not cut ends with the trained end-of-sequence token.",
-    };
-    Some(Check::new(topic, Verdict::Good, text))
-}
-
-fn rows(studio: &Studio) -> Option<Check> {
-    let model = studio.model.info.as_ref()?;
-    let data = studio.data.info.as_ref()?;
-    let report = &data.report;
-    let notices: Vec<&String> = report.notices.iter().filter(|n| *n != NO_END).collect();
-    if notices.is_empty() {
-        return Some(Check::new(Topic::Rows, Verdict::Good, "No row was cut, and none was left out."));
-    }
-    let text: Vec<String> = notices.into_iter().map(|n| sentence(n)).collect();
-    let check = Check::new(Topic::Rows, Verdict::Warning, text.join(" "));
-    let longest = report.source.longest.min(model.config.max_positions);
-    if report.source.truncated > 0 && longest > studio.shared.run.data.max_seq_len {
-        let mut run = studio.shared.run.clone();
-        run.data.max_seq_len = longest;
-        let label = format!("Make room for {} tokens", grouped(longest as u64));
-        return Some(check.fix(label, Command::Edit(Box::new(run))));
-    }
-    Some(check)
 }
 
 fn settings(studio: &Studio) -> Check {

@@ -190,7 +190,7 @@ impl Window {
                 self.dialogs.ask("Choose a model file", Ask::File("GGUF model", &["gguf"]), None, then);
             }
             Action::OpenData => {
-                let then = edit(|run, path| run.data.train = path);
+                let then = edit(|run, path| crate::app::data::train_on(&mut run.data, path));
                 let kinds = Ask::File("Rows", super::data::ENDINGS);
                 self.dialogs.ask("Choose training data", kinds, None, then);
             }
@@ -285,7 +285,7 @@ impl Window {
                 }
                 "gguf" => run.model.source = text,
                 _ if path.join("config.json").is_file() => run.model.source = text,
-                _ => run.data.train = text,
+                _ => crate::app::data::train_on(&mut run.data, text),
             }
             let room = if run.data.train == self.studio.shared.run.data.train { Room::Model } else { Room::Data };
             let again = run == self.studio.shared.run;

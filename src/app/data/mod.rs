@@ -3,9 +3,13 @@
 //! Reading is a job. Its result, a [`Survey`], knows the length and mask of every row, so that another `max_seq_len`, packing
 //! or share for validation is answered in the same frame, without reading again.
 
+mod columns;
 mod download;
+mod findings;
 mod numbers;
+mod picks;
 mod preview;
+mod problem;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +21,17 @@ use super::notices::Severity;
 use super::prefs::Prefs;
 use super::room::Readiness;
 use super::shared::Shared;
-use crate::engine::config::{DataConfig, DataFormat, LossOn};
-use crate::engine::data::{self, Survey};
-use crate::engine::hub::{HubId, Problem, problem};
+use crate::engine::config::{DataConfig, DataFormat, LossOn, OnBadRow};
+use crate::engine::data::{self, Severity as Weight, Survey};
+use crate::engine::hub::HubId;
 use crate::units::grouped;
+pub use columns::{FirstRows, SeenColumn, train_on};
 pub use download::Download;
+pub use findings::{Example, Found, place, plain};
 pub use numbers::{DataInfo, Histogram, nice};
+pub use picks::{Pick, Picks};
 pub use preview::{Finding, Look};
+pub use problem::DataProblem;
 
 /// Requests of the Data room.
 #[derive(Clone, Debug)]
@@ -49,51 +57,6 @@ pub enum DataCommand {
     CancelDownload,
 }
 
-/// Why there are no rows.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DataProblem {
-    /// What happened, where, and what to do.
-    pub text: String,
-    /// A data set of the Hub that is not on this computer yet.
-    pub download: Option<HubId>,
-    /// Files to choose from, with their sizes in bytes.
-    pub choice: Vec<(HubId, u64)>,
-    /// Whether the choice is about the rows for validation.
-    pub of_validation: bool,
-}
-
-impl DataProblem {
-    fn new(text: impl Into<String>) -> DataProblem {
-        DataProblem { text: text.into(), ..DataProblem::default() }
-    }
-
-    fn of(error: &crate::engine::Error, settings: &DataConfig) -> DataProblem {
-        use crate::engine::hub::{Reference, RepoKind};
-        let mut found = DataProblem::new(error.to_string());
-        let hub = |text: &str| Reference::hub(text, RepoKind::Dataset);
-        match problem(error) {
-            // The error does not say which of the two it is about: the first that is not there.
-            Some(Problem::NotOnDisk) => {
-                let names = [&settings.train, &settings.validation];
-                let absent = |id: &HubId| crate::engine::hub::on_disk(id).is_err();
-                found.download = names.into_iter().filter_map(|name| hub(name)).find(absent);
-                if let Some(id) = &found.download {
-                    found.text = format!("{id} is a data set on the Hugging Face Hub that is not on this computer yet");
-                }
-            }
-            Some(Problem::Choice { files }) => {
-                found.of_validation = data::Source::find(&settings.train).is_ok();
-                let name = if found.of_validation { &settings.validation } else { &settings.train };
-                let file = |id: &HubId, file: &str| HubId { file: Some(file.to_string()), ..id.clone() };
-                let choice = hub(name).map(|id| files.iter().map(|(name, size)| (file(&id, name), *size)).collect());
-                found.choice = choice.unwrap_or_default();
-            }
-            _ => {}
-        }
-        found
-    }
-}
-
 /// What a survey depends on.
 #[derive(Clone)]
 struct Key {
@@ -107,17 +70,28 @@ struct Key {
     model: Arc<ModelInfo>,
 }
 
+impl Key {
+    /// Whether the rows of a file are read as the same conversations, however those are written.
+    fn reads_as(&self, other: &Key) -> bool {
+        self.format == other.format && self.columns == other.columns && self.roles == other.roles
+    }
+}
+
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
         let same_model = Arc::ptr_eq(&self.model, &other.model);
         let files = self.train == other.train && self.validation == other.validation;
         let written = self.loss_on == other.loss_on && self.chat_template == other.chat_template;
-        let read = self.format == other.format && self.columns == other.columns && self.roles == other.roles;
-        files && same_model && read && written
+        files && same_model && written && self.reads_as(other)
     }
 }
 
-type Read = Result<Survey, DataProblem>;
+/// What reading brings: the columns are known also where nothing else is.
+struct Read {
+    first: Option<FirstRows>,
+    survey: Result<Survey, DataProblem>,
+}
+
 type Counted = Result<DataInfo, String>;
 
 /// While a person types, reading waits for this long.
@@ -132,10 +106,12 @@ const MUCH_CUT: f64 = 0.05;
 pub struct DataState {
     /// What a run would train on.
     pub info: Option<Arc<DataInfo>>,
-    /// The rows as they were read.
+    /// The rows as they were read. While they are read in another way, those from before.
     pub survey: Option<Arc<Survey>>,
     /// Why there is nothing to train on.
     pub problem: Option<DataProblem>,
+    /// The columns of the file.
+    pub first_rows: Option<Arc<FirstRows>>,
     /// The row that is shown.
     pub look: Look,
     /// The last search.
@@ -149,6 +125,8 @@ pub struct DataState {
     /// What `info` is about, or what is being counted.
     counted: Option<(DataConfig, u64)>,
     counting: Option<Job<Counted>>,
+    /// Whether rows that cannot be read are left out.
+    skips: bool,
 }
 
 impl DataState {
@@ -161,6 +139,7 @@ impl DataState {
             return;
         };
         let settings = &shared.run.data;
+        self.skips = settings.on_bad_row == OnBadRow::Skip;
         let key = Key {
             train: settings.train.trim().to_string(),
             validation: settings.validation.trim().to_string(),
@@ -181,10 +160,24 @@ impl DataState {
 
     fn read(&mut self, key: Key, shared: &Shared, pause: Duration) {
         let same_file = self.key.as_ref().is_some_and(|before| before.train == key.train);
-        let row = if same_file { self.look.row } else { 0 };
-        (self.info, self.survey, self.problem) = (None, None, None);
+        let same_model = self.key.as_ref().is_some_and(|before| Arc::ptr_eq(&before.model, &key.model));
+        (self.info, self.problem) = (None, None);
         (self.counted, self.counting) = (None, None);
-        (self.look, self.finding) = (Look::at(row), Finding::default());
+        self.finding = Finding::default();
+        // The row stays in sight while the same rows are read in another way.
+        if !same_file || !same_model {
+            let row = if same_file { self.look.row } else { 0 };
+            (self.survey, self.look) = (None, Look::at(row));
+        } else if let Some(survey) =
+            self.survey.as_ref().filter(|_| self.key.as_ref().is_some_and(|k| k.reads_as(&key)))
+        {
+            // Another template is seen at once, long before all rows are written with it.
+            let written = (key.loss_on, key.chat_template.clone());
+            self.look.begin(survey, &key.model.tokenizer, written, &shared.waker);
+        }
+        if !same_file {
+            self.first_rows = None;
+        }
         self.changed = Some(Instant::now());
         let settings =
             DataConfig { train: key.train.clone(), validation: key.validation.clone(), ..shared.run.data.clone() };
@@ -192,6 +185,7 @@ impl DataState {
         self.key = Some(key);
         if settings.train.is_empty() {
             self.reading = None;
+            self.survey = None;
             self.problem = Some(DataProblem::new("no rows are chosen yet: open a file, or take the built-in ones"));
             return;
         }
@@ -206,10 +200,11 @@ impl DataState {
                 task.progress(done, total);
                 !task.cancelled()
             };
+            let first = FirstRows::read(&settings.train).ok();
             match data::survey(&settings, &model.tokenizer, progress) {
-                Ok(survey) => Ok(Ok(survey)),
+                Ok(survey) => Ok(Read { first, survey: Ok(survey) }),
                 Err(crate::engine::Error::Cancelled(_)) => Err(JobError::Cancelled),
-                Err(error) => Ok(Err(DataProblem::of(&error, &settings))),
+                Err(error) => Ok(Read { first, survey: Err(DataProblem::of(&error, &settings)) }),
             }
         }));
     }
@@ -222,7 +217,8 @@ impl DataState {
             return;
         }
         self.counted = Some((settings.clone(), seed));
-        if survey.train.is_empty() && survey.train.summary.wrong_rows > 0 {
+        if survey.train.is_empty() && survey.train.summary.wrong_rows > 0 && !self.skips {
+            self.info = None;
             return;
         }
         let held = survey.validation.as_ref().map_or(0, |held| held.len());
@@ -260,6 +256,11 @@ impl DataState {
         }
         let Some(result) = self.reading.as_mut().and_then(Job::poll) else { return changed };
         self.reading = None;
+        self.survey = None;
+        let result = result.map(|read| {
+            self.first_rows = read.first.map(Arc::new);
+            read.survey
+        });
         match result {
             Ok(Ok(survey)) => {
                 let survey = Arc::new(survey);
@@ -298,17 +299,25 @@ impl DataState {
         self.reading.as_ref().map(|job| (job.fraction(), job.elapsed()))
     }
 
-    /// Rows that cannot be read, in one sentence.
+    /// Rows that cannot be read, in one sentence; none while they are left out.
     pub fn wrong(&self) -> Option<String> {
+        if self.skips {
+            return None;
+        }
         let survey = self.survey.as_ref()?;
         let files = [Some(&survey.train), survey.validation.as_ref()];
-        let file = &files.into_iter().flatten().find(|file| file.summary.wrong_rows > 0)?.summary;
-        let first = file.problems.first()?;
-        let rows = match file.wrong_rows {
+        let file = files.into_iter().flatten().find(|file| file.summary.wrong_rows > 0)?;
+        let first = file.summary.problems.first()?;
+        let rows = match file.summary.wrong_rows {
             1 => "1 row cannot be read".to_string(),
             n => format!("{} rows cannot be read, the first", grouped(n as u64)),
         };
-        Some(format!("{rows}: line {}: {}", first.line, first.message))
+        Some(format!("{rows}: {}: {}", place(&file.source, first.file, first.line), first.message))
+    }
+
+    /// What was found that no run may begin with.
+    pub fn error(&self) -> Option<&Found> {
+        self.info.as_ref()?.findings.iter().find(|found| found.severity == Weight::Error)
     }
 
     /// For the rail.
@@ -318,6 +327,9 @@ impl DataState {
         }
         if let Some(wrong) = self.wrong() {
             return Readiness::Blocked(wrong);
+        }
+        if let Some(error) = self.error() {
+            return Readiness::Blocked(error.sentence.clone());
         }
         match (&self.info, &self.problem) {
             (Some(info), _) => info.warning().map_or(Readiness::Ready, Readiness::Warning),

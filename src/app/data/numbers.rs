@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::MUCH_CUT;
+use super::{Found, MUCH_CUT, Picks, plain};
 use crate::engine::Result;
 use crate::engine::config::{DataConfig, TrainConfig};
-use crate::engine::data::{self, LengthCounts, Report, Survey};
+use crate::engine::data::{self, LengthCounts, Report, Severity, Survey};
 use crate::engine::memory::BatchShape;
 use crate::units::grouped;
 
@@ -24,20 +24,29 @@ pub struct DataInfo {
     pub duplicates: usize,
     /// How long the rows are before they are cut.
     pub histogram: Histogram,
+    /// What was found in the rows, the worst first.
+    pub findings: Vec<Found>,
+    /// Rows to look at.
+    pub picks: Picks,
+    /// Rows whose mask was looked at a second time.
+    pub verified: usize,
 }
 
 impl DataInfo {
     /// Counts rows; in proportion to their number.
     pub fn of(survey: Arc<Survey>, settings: DataConfig, seed: u64) -> Result<DataInfo> {
-        let cut = survey.cut(&settings, seed)?;
-        let report = cut.report;
+        let mut cut = survey.cut(&settings, seed)?;
+        let report = std::mem::take(&mut cut.report);
+        let findings = Found::all(&report, &survey)?;
+        let picks = Picks::of(&survey, &cut, &settings, &findings)?;
         let truncated = report.source.truncated + report.validation_source.as_ref().map_or(0, |s| s.truncated);
         let cut_at = (truncated > 0).then_some(settings.max_seq_len);
         let shape = BatchShape::of_rows(&cut.train, &cut.validation, cut_at);
         let packing = DataConfig { packing: true, ..settings.clone() };
         let packed = data::plan_epoch(cut.train.iter().map(|row| row.tokens), 1, &packing, seed, 0).len();
         let histogram = Histogram::of(survey.train.lengths()?.clone());
-        Ok(DataInfo { settings, report, shape, packed, duplicates: survey.train.duplicates()?, histogram })
+        let (duplicates, verified) = (survey.train.duplicates()?, survey.train.summary.verified);
+        Ok(DataInfo { settings, report, shape, packed, duplicates, histogram, findings, picks, verified })
     }
 
     /// Sequences of an epoch.
@@ -70,18 +79,24 @@ impl DataInfo {
     /// What a person should look at before the run, in one sentence.
     pub fn warning(&self) -> Option<String> {
         let source = &self.report.source;
-        if let Some(first) = source.dropped.first() {
+        if source.wrong_rows > 0 {
+            let verb = if source.wrong_rows == 1 { "row cannot be read and is" } else { "rows cannot be read and are" };
+            return Some(format!("{} {verb} left out", grouped(source.wrong_rows as u64)));
+        }
+        // Repeated rows are left out only where a person asked for it.
+        if let Some(first) = source.dropped.iter().find(|dropped| !dropped.reason.contains("(deduplicate)")) {
             let (dropped, rows) = (grouped(self.dropped() as u64), grouped(source.rows as u64));
-            return Some(format!("{dropped} of {rows} rows are left out: {}", first.reason));
+            return Some(format!("{dropped} of {rows} rows are left out: {}", plain(&first.reason)));
         }
         let share = source.truncated as f64 / source.rows.max(1) as f64;
-        (share > MUCH_CUT).then(|| {
-            format!(
+        if share > MUCH_CUT {
+            return Some(format!(
                 "{:.0}% of the rows are cut at {} tokens: a longer maximum keeps more of them",
                 100.0 * share,
                 grouped(self.settings.max_seq_len as u64)
-            )
-        })
+            ));
+        }
+        self.findings.iter().find(|found| found.severity == Severity::Warning).map(|found| found.sentence.clone())
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Look {
     pub shown: Option<Result<Arc<Preview>, String>>,
     rows: usize,
     worker: Option<Worker>,
+    /// Whether another row, or this one in another way, is on its way.
+    waiting: bool,
 }
 
 struct Worker {
@@ -47,6 +49,7 @@ impl Look {
         self.rows = survey.train.len();
         self.worker = None;
         if self.rows == 0 {
+            (self.shown, self.waiting) = (None, false);
             return;
         }
         self.worker = Some(Worker::start(survey.clone(), tokenizer.clone(), written, waker.clone()));
@@ -57,10 +60,16 @@ impl Look {
     pub fn ask(&mut self, row: usize, waker: &Waker) {
         let Some(worker) = &self.worker else { return };
         self.row = row.min(self.rows - 1);
+        self.waiting = true;
         *worker.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.row);
         // Full: it has been called already and will find the newest wish.
         let _ = worker.ring.try_send(());
         waker();
+    }
+
+    /// Whether what is shown is not yet what was asked for.
+    pub fn waiting(&self) -> bool {
+        self.waiting
     }
 
     pub(super) fn drain(&mut self) {
@@ -68,6 +77,7 @@ impl Look {
         for (row, answer) in worker.answers.try_iter() {
             if row == self.row {
                 self.shown = Some(answer.map(Arc::new));
+                self.waiting = false;
             }
         }
     }

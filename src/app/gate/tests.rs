@@ -169,13 +169,49 @@ fn cut_and_dropped_rows_are_counted_and_room_is_offered() {
         run.data.train = path;
         run.data.max_seq_len = 64;
     });
-    let check = f.check(Topic::Rows);
+    let check = f.check(Topic::AnswerEnds);
     assert_eq!(check.verdict, Verdict::Warning);
-    assert!(check.sentence.contains("1 of 2 rows cut"), "{check:?}");
-    let Some(Fix { command: Command::Edit(run), .. }) = check.fix else { panic!("no way out") };
+    assert!(check.sentence.contains("the end of their answer at 64 tokens"), "{check:?}");
+    let Some(Fix { command: Command::Edit(run), label }) = check.fix else { panic!("no way out") };
+    assert!(label.starts_with("Make room for"), "{label}");
+    assert_eq!(f.check(Topic::Rows).verdict, Verdict::Good);
     f.studio.apply(Command::Edit(run));
     f.settle();
-    assert_eq!(f.check(Topic::Rows).verdict, Verdict::Good);
+    assert_eq!(f.check(Topic::AnswerEnds).verdict, Verdict::Good);
+    assert_eq!(f.check(Topic::Rows).sentence, "No row was cut, and none was left out.");
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_refused_and_can_be_left_out() {
+    let mut f = Fixture::new();
+    let path = f.file("rows.jsonl", "{\"question\":\"q\",\"answer\":\"a\"}\n{\"question\":7}\n");
+    f.edit(|run| run.data.train = path);
+    let check = f.refuses(Topic::Data);
+    let Some(Fix { command, label }) = check.fix else { panic!("no way out") };
+    assert_eq!(label, "Leave these rows out");
+    f.studio.apply(command);
+    f.settle();
+    assert!(f.studio.may_start());
+    let check = f.check(Topic::Rows);
+    assert_eq!(check.verdict, Verdict::Warning);
+    assert!(check.sentence.starts_with("1 row cannot be read and left out"), "{check:?}");
+    assert!(matches!(check.fix.unwrap().command, Command::Go(Room::Data)));
+}
+
+#[test]
+fn warnings_are_summed_up_and_the_masks_are_counted() {
+    let mut f = Fixture::new();
+    assert!(f.check(Topic::Data).sentence.contains("The masks of 360 rows were checked a second time."));
+    let rows = [
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\",\"train\":false}]}",
+    ];
+    let path = f.file("rows.jsonl", &rows.join("\n"));
+    f.edit(|run| run.data.train = path);
+    let check = f.check(Topic::Rows);
+    assert_eq!(check.verdict, Verdict::Warning);
+    assert!(check.sentence.ends_with("and 1 more: look at the data."), "{check:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::engine::formats::TextTokenizer;
 use crate::engine::{Error, Result};
 use arguments::Arguments;
 use choice::Choice;
-pub use choice::template_names;
+pub use choice::{template_names, template_source};
 pub use verify::MaskFault;
 
 /// The notice of [`Encoder::notices`] about a template whose answers do not all end with a trained token.

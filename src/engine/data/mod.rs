@@ -37,7 +37,7 @@ mod words;
 pub use batch::{Batch, Sample};
 pub use check::{Finding, Fix, Severity};
 pub use conversation::{Conversation, Example, Message};
-pub use encoder::{Encoded, Encoder, MaskFault, NO_END, template_names};
+pub use encoder::{Encoded, Encoder, MaskFault, NO_END, template_names, template_source};
 pub use format::{FieldOfFormat, Fields, Format, Reading, Reason, dataset_info};
 pub use inspect::{Column, Inspection, Problem, inspect};
 pub use lengths::LengthCounts;

@@ -17,8 +17,11 @@ pub fn ui(ui: &mut Ui, example: &Example, loss_on: LossOn) {
     match example {
         Example::Document(text) => bubble(ui, "Document", shortened(text), true, Side::Whole),
         Example::Conversation(conversation) => {
-            for message in conversation.messages.iter().take(MESSAGES) {
-                let answer = message.is_assistant() && message.train.unwrap_or(true);
+            let may_train = |message: &Message| message.is_assistant() && message.train.unwrap_or(true);
+            let last = conversation.messages.iter().rposition(may_train);
+            for (at, message) in conversation.messages.iter().enumerate().take(MESSAGES) {
+                let counts = loss_on != LossOn::LastTurn || last == Some(at);
+                let answer = counts && may_train(message);
                 let side = match message.role.as_str() {
                     "user" => Side::Right,
                     "system" => Side::Whole,

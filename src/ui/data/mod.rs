@@ -1,16 +1,23 @@
 //! The data room: which rows, what is in them, and what a run makes of them.
 
 mod bubbles;
+mod columns;
+mod filter;
+mod findings;
 mod lengths;
 mod numbers;
+mod path_field;
 mod rows;
 mod settings;
 mod source;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod validation;
+mod wrong;
 
-use eframe::egui::{RichText, Ui};
+use eframe::egui::{Align, Layout, Response, RichText, Ui, vec2};
 use egui_material_icons::icons;
 
 use super::action::Action;
@@ -25,11 +32,16 @@ pub use crate::engine::data::ENDINGS;
 /// From this width on, settings and lengths stand side by side.
 const TWO_COLUMNS: f32 = 700.0;
 
+/// Width of the names of choices.
+const LABEL: f32 = 66.0;
+
 /// What the room remembers between frames.
 #[derive(Default)]
 pub struct View {
     source: source::View,
     rows: rows::View,
+    findings: findings::View,
+    template: template::View,
 }
 
 impl View {
@@ -52,12 +64,14 @@ impl View {
         let data = &studio.data;
         if let Some(info) = &data.info {
             ui.add_space(theme::GAP);
-            numbers::ui(ui, studio, info);
+            numbers::ui(ui, studio, info, &mut self.findings, commands);
         }
         if let Some(survey) = data.survey.as_ref().filter(|survey| !survey.train.is_empty()) {
             ui.add_space(theme::GAP);
             self.rows.ui(ui, studio, survey, commands);
         }
+        ui.add_space(theme::GAP);
+        self.template.ui(ui, studio, commands);
         ui.add_space(theme::GAP);
         if ui.available_width() < TWO_COLUMNS {
             settings::ui(ui, studio, commands);
@@ -91,6 +105,16 @@ fn waiting_for_model(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
             message(ui, Severity::Info, "The model is being opened; the rows are read with its tokenizer.");
         }
     });
+}
+
+/// The name of a line of choices, as wide as the others, so that the choices stand below one another.
+fn row_label(ui: &mut Ui, text: &str) -> Response {
+    let label = |ui: &mut Ui| ui.label(RichText::new(text).weak());
+    ui.allocate_ui_with_layout(vec2(LABEL, ui.spacing().interact_size.y), Layout::left_to_right(Align::Center), |ui| {
+        ui.set_min_width(LABEL);
+        label(ui)
+    })
+    .inner
 }
 
 /// A share in percent: `0.3%`, `12%`.

@@ -1,21 +1,19 @@
-//! What a run would train on, in numbers.
+//! What a run would train on, in numbers, and what was found in it.
 
-use eframe::egui::{RichText, Ui, vec2};
+use eframe::egui::{Ui, vec2};
 
-use super::percent;
+use super::{findings, percent};
 use crate::app::Studio;
+use crate::app::command::Commands;
 use crate::app::data::DataInfo;
-use crate::app::notices::Severity;
-use crate::ui::widgets::{card, figure, message};
+use crate::ui::widgets::{card, figure};
 use crate::units::grouped;
 
 /// Figures in a line.
 const COLUMNS: f32 = 5.0;
-/// Notices that are shown.
-const NOTICES: usize = 6;
 
 /// The card.
-pub fn ui(ui: &mut Ui, studio: &Studio, info: &DataInfo) {
+pub fn ui(ui: &mut Ui, studio: &Studio, info: &DataInfo, findings: &mut findings::View, commands: &mut Commands) {
     card(ui, "", |ui| {
         let train = &info.report.train;
         let source = &info.report.source;
@@ -42,22 +40,13 @@ pub fn ui(ui: &mut Ui, studio: &Studio, info: &DataInfo) {
             &[
                 (n(longest), "tokens", "longest row", "Before it is cut."),
                 (n(source.truncated), "rows", "are cut", &cut_off),
-                (n(info.dropped()), "rows", "are left out", "Rows in which nothing is trained."),
+                (n(info.dropped()), "rows", "are left out", "Rows that are not trained on; each says why."),
                 (n(info.duplicates), "rows", "are duplicates", "Rows that say the same as an earlier one."),
             ],
         );
-        if !info.report.notices.is_empty() {
-            ui.add_space(6.0);
-        }
-        // The file is named above.
-        let place = format!(": {}", source.source);
-        for notice in info.report.notices.iter().take(NOTICES) {
-            message(ui, Severity::Warning, notice.strip_suffix(&place).unwrap_or(notice));
-        }
-        let more = info.report.notices.len().saturating_sub(NOTICES);
-        if more > 0 {
-            ui.label(RichText::new(format!("and {more} more")).weak());
-        }
+        ui.add_space(4.0);
+        ui.separator();
+        findings.ui(ui, studio, info, commands);
     });
 }
 

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use eframe::egui::{self, Align, DragValue, Key, Label, Layout, RichText, ScrollArea, TextEdit, Ui, vec2};
+use eframe::egui::{self, Align, Key, Label, Layout, RichText, ScrollArea, TextEdit, Ui, vec2};
 use egui_material_icons::icons;
 
-use super::{bubbles, tokens};
+use super::{bubbles, filter, tokens};
 use crate::app::command::Commands;
-use crate::app::data::DataCommand;
+use crate::app::data::{DataCommand, plain};
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio};
 use crate::engine::data::{Preview, Survey};
 use crate::ui::theme::{self, palette};
 use crate::ui::widgets::{card, icon_button, message, segmented};
-use crate::units::grouped;
 
 /// Height of a row; longer ones scroll.
 const HEIGHT: f32 = 280.0;
@@ -32,6 +31,7 @@ enum Shape {
 #[derive(Default)]
 pub struct View {
     shape: Shape,
+    filter: filter::View,
     needle: String,
     drawn: tokens::Drawn,
     raw: Option<(Arc<Preview>, String)>,
@@ -57,35 +57,14 @@ impl View {
                 Some(Err(problem)) => {
                     message(ui, Severity::Error, problem);
                 }
-                Some(Ok(preview)) => self.row(ui, studio, preview),
+                Some(Ok(preview)) => self.row(ui, studio, survey, preview),
             }
         });
     }
 
     fn toolbar(&mut self, ui: &mut Ui, studio: &Studio, survey: &Survey, commands: &mut Commands) {
-        let rows = survey.train.len();
-        let row = studio.data.look.row;
-        let mut wanted = None;
         ui.horizontal(|ui| {
-            ui.add_enabled_ui(row > 0, |ui| {
-                if icon_button(ui, icons::ICON_CHEVRON_LEFT, "Previous row").clicked() {
-                    wanted = Some(row - 1);
-                }
-            });
-            let label = ui.label("Row");
-            let mut number = row + 1;
-            let drag = DragValue::new(&mut number).range(1..=rows.max(1)).speed(0.2).update_while_editing(false);
-            if ui.add(drag).labelled_by(label.id).on_hover_text("Type a number to jump to a row.").changed() {
-                wanted = Some(number - 1);
-            }
-            ui.label(RichText::new(format!("of {}", grouped(rows as u64))).weak());
-            ui.add_enabled_ui(row + 1 < rows, |ui| {
-                if icon_button(ui, icons::ICON_CHEVRON_RIGHT, "Next row").clicked() {
-                    wanted = Some(row + 1);
-                }
-            });
-            let line = survey.train.record(row).map_or(0, |record| record.line);
-            ui.label(RichText::new(format!("line {}", grouped(line as u64))).weak().small());
+            self.filter.walk(ui, studio, survey, commands);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.allocate_ui_with_layout(vec2(224.0, 26.0), Layout::left_to_right(Align::Center), |ui| {
                     let choices = [
@@ -96,12 +75,12 @@ impl View {
                     ui.label(RichText::new("Show as").weak());
                     segmented(ui, "Show as", &mut self.shape, &choices);
                 });
-                self.search(ui, studio, commands);
             });
         });
-        if let Some(row) = wanted {
-            commands.send(Command::Data(DataCommand::Look(row)));
-        }
+        ui.horizontal(|ui| {
+            self.filter.choice(ui, studio, commands);
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| self.search(ui, studio, commands));
+        });
     }
 
     fn search(&mut self, ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
@@ -132,17 +111,20 @@ impl View {
         }
     }
 
-    fn row(&mut self, ui: &mut Ui, studio: &Studio, preview: &Arc<Preview>) {
+    fn row(&mut self, ui: &mut Ui, studio: &Studio, survey: &Survey, preview: &Arc<Preview>) {
         let p = palette(ui);
         // All shapes are equally high, so that nothing below moves.
         let mut height = HEIGHT;
-        if let Some(refusal) = &preview.refusal {
-            message(ui, Severity::Warning, &format!("This row is left out: {refusal}"));
-        } else if self.shape == Shape::Tokens {
-            let before = ui.cursor().top();
-            tokens::legend(ui, preview, studio.shared.run.data.max_seq_len);
-            height -= ui.cursor().top() - before;
+        let before = ui.cursor().top();
+        let info = studio.data.info.as_deref();
+        let why = preview.refusal.as_deref().map(plain);
+        if let Some(why) = why.or_else(|| self.filter.why_left_out(info, survey, preview.row.index)) {
+            message(ui, Severity::Warning, &format!("This row is left out: {why}."));
         }
+        if preview.refusal.is_none() && self.shape == Shape::Tokens {
+            tokens::legend(ui, preview, studio.shared.run.data.max_seq_len);
+        }
+        height -= ui.cursor().top() - before;
         let frame = egui::Frame::new().fill(p.ground).corner_radius(theme::RADIUS).inner_margin(12);
         frame.show(ui, |ui| {
             ui.set_width(ui.available_width());

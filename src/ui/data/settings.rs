@@ -22,15 +22,29 @@ pub fn ui(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
         check(ui, &mut run.data.shuffle, "Shuffle");
         help(ui, "A new order of the rows in every epoch; usually on.");
         ui.add_space(8.0);
-        ui.horizontal(|ui| {
-            ui.label("Train on");
-            let choices = [
-                (LossOn::Completions, "answers", "The assistant's turns, each with the token that ends it."),
-                (LossOn::All, "everything", "Also what the user and the system say."),
-            ];
-            segmented(ui, "Train on", &mut run.data.loss_on, &choices);
+        let repeated = studio.data.info.as_ref().map_or(0, |info| info.duplicates);
+        let name = match repeated {
+            0 => "Leave out repeated rows".to_string(),
+            n => format!("Leave out repeated rows ({})", grouped(n as u64)),
+        };
+        let response = check(ui, &mut run.data.deduplicate, &name);
+        response.widget_info(|| {
+            egui::WidgetInfo::selected(egui::Role::CheckBox, true, run.data.deduplicate, "Leave out repeated rows")
         });
-        help(ui, "Which tokens count in the loss; usually the answers. Plain text is trained whole.");
+        help(ui, "Of rows that say the same, the first alone is trained on.");
+        ui.add_space(8.0);
+        ui.label("Train on");
+        let choices = [
+            (LossOn::Completions, "Every answer", "The assistant's turns, each with the token that ends it."),
+            (
+                LossOn::LastTurn,
+                "Only the last answer",
+                "The last of the assistant's turns; those before it are read only.",
+            ),
+            (LossOn::All, "All tokens", "Also what the user and the system say."),
+        ];
+        segmented(ui, "Train on", &mut run.data.loss_on, &choices);
+        help(ui, "Which tokens count in the loss; usually every answer. Plain text is trained whole.");
     });
     if run != studio.shared.run {
         commands.send(Command::Edit(Box::new(run)));
@@ -63,7 +77,7 @@ fn max_seq_len(ui: &mut Ui, value: &mut usize) {
     if response.changed() {
         *value = snapped(slid).clamp(min, max);
     }
-    label.response.on_hover_text("data.max_seq_len");
+    label.response.on_hover_text("The longest sequence that is trained on, in tokens.");
     help(
         ui,
         &format!(

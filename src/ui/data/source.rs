@@ -1,24 +1,25 @@
 //! Which rows: a path, a dialog, the built-in ones; their format; rows for validation; and what is wrong with them.
 
-use eframe::egui::{self, Align, ComboBox, DragValue, Layout, RichText, ScrollArea, TextEdit, Ui, vec2};
+use eframe::egui::{self, Align, ComboBox, Layout, RichText, Ui};
 use egui_material_icons::icons;
 
+use super::path_field::PathField;
+use super::{columns, row_label, validation, wrong};
 use crate::app::command::Commands;
-use crate::app::data::{DataCommand, DataProblem};
+use crate::app::data::{DataCommand, DataProblem, plain, train_on};
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio};
-use crate::engine::config::{DataFormat, RunConfig};
+use crate::engine::config::{DataConfig, DataFormat, RunConfig};
 use crate::engine::data::tokens::Summary;
 use crate::ui::action::Action;
-use crate::ui::theme::{self, palette};
-use crate::ui::widgets::{card, icon_text_button, message, progress, segmented, strong};
-use crate::units::{bytes, grouped};
+use crate::ui::widgets::{card, icon_text_button, message, progress};
+use crate::units::bytes;
 
 /// The rows that are always there.
 const BUILT_IN: &str = "builtin:pirate";
 
 /// Formats to choose from: all that can be trained on.
-const FORMATS: [DataFormat; 7] = [
+const FORMATS: [DataFormat; 8] = [
     DataFormat::Auto,
     DataFormat::Messages,
     DataFormat::ShareGpt,
@@ -26,56 +27,15 @@ const FORMATS: [DataFormat; 7] = [
     DataFormat::PromptCompletion,
     DataFormat::QuestionAnswer,
     DataFormat::Text,
+    DataFormat::Preference,
 ];
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Validation {
-    #[default]
-    None,
-    Share,
-    File,
-}
-
-/// What is being typed.
+/// What is being typed, opened and closed.
 #[derive(Default)]
 pub struct View {
     train: PathField,
-    validation: PathField,
-    /// A file for validation is wanted, but none is named yet.
-    wants_file: bool,
-}
-
-/// A text field whose text counts when it is left, entered or pasted.
-#[derive(Default)]
-struct PathField {
-    typed: String,
-    /// The draft's text that `typed` began with.
-    from: String,
-}
-
-impl PathField {
-    /// The text that is to be taken over.
-    fn ui(&mut self, ui: &mut Ui, current: &str, name: &str, hint: &'static str, width: f32) -> Option<String> {
-        if self.from != current {
-            self.from = current.to_string();
-            self.typed = current.to_string();
-        }
-        let edit = TextEdit::singleline(&mut self.typed).hint_text(hint).align(egui::Align2::LEFT_CENTER);
-        let response = ui.add_sized(vec2(width, 28.0), edit);
-        let value = self.typed.clone();
-        response.widget_info(|| {
-            let mut info = egui::WidgetInfo::labeled(egui::Role::TextInput, true, name);
-            info.current_text_value = Some(value.clone());
-            info
-        });
-        let pasted = response.changed()
-            && ui.input(|input| input.events.iter().any(|event| matches!(event, egui::Event::Paste(_))));
-        let typed = self.typed.trim().trim_matches('"').to_string();
-        ((pasted || response.lost_focus()) && typed != current).then(|| {
-            self.from.clone_from(&typed);
-            typed
-        })
-    }
+    columns: columns::View,
+    validation: validation::View,
 }
 
 impl View {
@@ -91,89 +51,31 @@ impl View {
                     let hint = "path of a data file or a folder, or owner/name of a data set on the Hugging Face Hub";
                     let width = ui.available_width();
                     if let Some(path) = self.train.ui(ui, &run.data.train, "Training rows path", hint, width) {
-                        run.data.train = path;
+                        train_on(&mut run.data, path);
                     }
                 });
             });
             suggestions(ui, studio, &mut run);
             reading(ui, studio, commands);
             download(ui, studio, commands);
-            if let Some(problem) = &studio.data.problem {
+            // Rows that cannot be read are listed below.
+            if let Some(problem) = studio.data.problem.as_ref().filter(|_| studio.data.wrong().is_none()) {
                 show_problem(ui, studio, problem, &mut run, commands);
             }
-            if let Some(survey) = &studio.data.survey {
-                ui.add_space(2.0);
-                format_choice(ui, Some(&survey.train.summary), &mut run);
-                wrong_rows(ui, &survey.train.summary, "the training file");
-                if let Some(held) = &survey.validation {
-                    wrong_rows(ui, &held.summary, "the validation file");
-                }
-            } else if studio.data.problem.is_some() && run.data.format != DataFormat::Auto {
-                format_choice(ui, None, &mut run);
-            }
             ui.add_space(2.0);
-            self.validation(ui, studio, &mut run, actions);
+            let survey = studio.data.survey.as_ref();
+            if survey.is_some() || studio.data.first_rows.is_some() || run.data.format != DataFormat::Auto {
+                format_choice(ui, survey.map(|survey| &survey.train.summary), &mut run.data);
+            }
+            self.columns.ui(ui, studio, &mut run.data);
+            if let Some(survey) = survey {
+                wrong::ui(ui, survey, &mut run.data);
+            }
+            self.validation.ui(ui, studio, &mut run, actions);
         });
         if run != studio.shared.run {
             commands.send(Command::Edit(Box::new(run)));
         }
-    }
-
-    fn validation(&mut self, ui: &mut Ui, studio: &Studio, run: &mut RunConfig, actions: &mut Vec<Action>) {
-        let data = &mut run.data;
-        let mut choice = match (data.validation.is_empty(), data.validation_fraction > 0.0) {
-            (false, _) => Validation::File,
-            (_, true) => Validation::Share,
-            _ if self.wants_file => Validation::File,
-            _ => Validation::None,
-        };
-        ui.horizontal(|ui| {
-            ui.set_min_height(30.0);
-            ui.label(RichText::new("Validation").weak()).on_hover_text(
-                "Rows that are never trained on: their loss shows whether the model learns or memorises.",
-            );
-            let choices = [
-                (Validation::None, "None", "All rows are trained on."),
-                (
-                    Validation::Share,
-                    "A share",
-                    "Some of the rows are held out, chosen by the seed; usual are 2 to 10%.",
-                ),
-                (Validation::File, "A file", "Rows of another file."),
-            ];
-            if segmented(ui, "Validation", &mut choice, &choices) {
-                self.wants_file = choice == Validation::File;
-                data.validation_fraction = if choice == Validation::Share { 0.05 } else { 0.0 };
-                data.validation.clear();
-            }
-            match choice {
-                Validation::None => {}
-                Validation::Share => {
-                    let mut share = data.validation_fraction * 100.0;
-                    let drag = DragValue::new(&mut share).range(0.1..=90.0).speed(0.2).max_decimals(1).suffix("%");
-                    let response = ui.add(drag);
-                    response.widget_info(|| egui::WidgetInfo::slider(true, share, "Share for validation"));
-                    if response.changed() {
-                        data.validation_fraction = (share * 10.0).round() / 1000.0;
-                    }
-                    if let Some(info) = &studio.data.info {
-                        let rows = grouped(info.report.validation.samples as u64);
-                        ui.label(RichText::new(format!("{rows} rows are held out")).weak());
-                    }
-                }
-                Validation::File => {
-                    let width = (ui.available_width() - 110.0).max(120.0);
-                    if let Some(path) =
-                        self.validation.ui(ui, &data.validation, "Validation rows path", "path of a file", width)
-                    {
-                        data.validation = path;
-                    }
-                    if icon_text_button(ui, icons::ICON_FOLDER_OPEN, "Choose…").clicked() {
-                        actions.push(Action::OpenValidation);
-                    }
-                }
-            }
-        });
     }
 }
 
@@ -190,7 +92,7 @@ fn suggestions(ui: &mut Ui, studio: &Studio, run: &mut RunConfig) {
             response
                 .widget_info(|| egui::WidgetInfo::selected(egui::Role::Button, true, chosen, format!("Use {label}")));
             if response.on_hover_text(&name).clicked() {
-                run.data.train = name;
+                train_on(&mut run.data, name);
             }
         }
         ui.label(RichText::new("or drop a file anywhere in the window").weak());
@@ -244,7 +146,7 @@ fn show_problem(ui: &mut Ui, studio: &Studio, problem: &DataProblem, run: &mut R
         }
         return;
     }
-    message(ui, Severity::Error, &problem.text);
+    message(ui, Severity::Error, &plain(&problem.text));
     for (id, size) in &problem.choice {
         let file = id.file.as_deref().unwrap_or_default();
         if ui.button(format!("{file} ({})", bytes(*size))).clicked() {
@@ -255,26 +157,32 @@ fn show_problem(ui: &mut Ui, studio: &Studio, problem: &DataProblem, run: &mut R
 }
 
 /// How the rows are read, why, and another choice.
-fn format_choice(ui: &mut Ui, file: Option<&Summary>, run: &mut RunConfig) {
+fn format_choice(ui: &mut Ui, file: Option<&Summary>, settings: &mut DataConfig) {
+    let before = settings.format;
     ui.horizontal(|ui| {
-        let label = ui.label(RichText::new("Format").weak());
-        let found = file.filter(|_| run.data.format == DataFormat::Auto).map(|file| file.reading.format);
-        let text = format_name(found.unwrap_or(run.data.format));
+        let label = row_label(ui, "Format");
+        let found = file.filter(|_| settings.format == DataFormat::Auto).map(|file| file.reading.format);
+        let text = format_name(found.unwrap_or(settings.format));
         let combo = ComboBox::from_id_salt("format").selected_text(text).width(190.0).height(320.0).show_ui(ui, |ui| {
             for format in FORMATS {
-                ui.selectable_value(&mut run.data.format, format, format_name(format));
+                ui.selectable_value(&mut settings.format, format, format_name(format));
             }
         });
         combo.response.labelled_by(label.id).on_hover_text("How a row becomes a conversation or a document.");
         let why = match file {
-            Some(file) if run.data.format == DataFormat::Auto && !file.reading.reason.is_empty() => {
-                format!("found out: {}", file.reading.reason.replace('`', "\""))
+            Some(file) if settings.format == DataFormat::Auto && !file.reading.reason.is_empty() => {
+                format!("found out: {}", plain(&file.reading.reason))
             }
-            _ if run.data.format == DataFormat::Auto => String::new(),
+            _ if settings.format == DataFormat::Auto => String::new(),
             _ => "chosen by you".to_string(),
         };
         ui.add(egui::Label::new(RichText::new(why).weak()).truncate());
     });
+    if settings.format != before && settings.format != DataFormat::Auto {
+        // Fields that the other format does not have.
+        let fields = settings.format.fields();
+        settings.columns.retain(|name, _| fields.iter().any(|field| field.name == name));
+    }
 }
 
 /// A format in words.
@@ -288,37 +196,5 @@ fn format_name(format: DataFormat) -> &'static str {
         DataFormat::QuestionAnswer => "Question and answer",
         DataFormat::Text => "Plain text",
         DataFormat::Preference => "Preference pairs",
-    }
-}
-
-/// What is wrong with rows of a file, by line.
-fn wrong_rows(ui: &mut Ui, file: &Summary, which: &str) {
-    if file.wrong_rows == 0 {
-        return;
-    }
-    let p = palette(ui);
-    let rows = match file.wrong_rows {
-        1 => "1 row".to_string(),
-        n => format!("{} rows", grouped(n as u64)),
-    };
-    let text = format!("{rows} of {which} cannot be read. Correct them, or choose another format, then read again.");
-    message(ui, Severity::Error, &text);
-    let height = 20.0;
-    let shown = file.problems.len();
-    egui::Frame::new().fill(p.ground).corner_radius(theme::RADIUS).inner_margin(8).show(ui, |ui| {
-        let area = ScrollArea::vertical().id_salt(which).max_height(6.0 * (height + 6.0)).auto_shrink([false, true]);
-        area.show_rows(ui, height, shown, |ui, range| {
-            for problem in &file.problems[range] {
-                ui.horizontal(|ui| {
-                    ui.set_min_height(height);
-                    ui.label(strong(format!("line {}", grouped(problem.line as u64))).color(p.bad));
-                    let text = problem.message.replace('`', "\"");
-                    ui.add(egui::Label::new(&text).truncate()).on_hover_text(text);
-                });
-            }
-        });
-    });
-    if shown < file.wrong_rows {
-        ui.label(RichText::new(format!("the first {shown} of them are listed")).weak().small());
     }
 }

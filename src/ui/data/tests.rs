@@ -5,6 +5,8 @@ use crate::app::{Readiness, Room};
 use crate::engine::config::{DataFormat, LossOn};
 use crate::ui::testing::TestWindow;
 
+mod by_hand;
+
 fn open() -> TestWindow {
     let mut window = TestWindow::new([1000.0, 1500.0], Theme::Dark);
     window.wait_until_ready();
@@ -36,7 +38,8 @@ fn type_path(window: &mut TestWindow, path: &str) {
 fn settle(window: &mut TestWindow) {
     window.wait("the row is shown", 30, |w| {
         let data = &w.studio.data;
-        !data.busy() && (data.look.shown.is_some() || data.survey.as_ref().is_none_or(|s| s.train.is_empty()))
+        let shown = data.look.shown.is_some() && !data.look.waiting();
+        !data.busy() && (shown || data.survey.as_ref().is_none_or(|s| s.train.is_empty()))
     });
 }
 
@@ -165,7 +168,7 @@ fn settings_are_taken_over_and_the_cut_follows() {
     settle(&mut window);
     window.click("Packing");
     window.click("Shuffle");
-    window.click("Train on: everything");
+    window.click("Train on: All tokens");
     let before = crate::app::draft::first_run().data;
     let data = window.window().studio.shared.run.data.clone();
     assert_eq!((data.packing, data.shuffle, data.loss_on), (!before.packing, !before.shuffle, LossOn::All));
@@ -180,8 +183,18 @@ fn settings_are_taken_over_and_the_cut_follows() {
     settle(&mut window);
     assert_eq!(window.window().studio.shared.run.data.validation_fraction, 0.05);
     assert!(shows(&window, "rows are held out"));
+    window.click("Validation: A number");
+    settle(&mut window);
+    let data = window.window().studio.shared.run.data.clone();
+    assert_eq!((data.validation_fraction, data.validation_rows), (0.0, 50));
+    assert!(shows(&window, "50 rows are held out"));
     window.click("Validation: None");
-    assert_eq!(window.window().studio.shared.run.data.validation_fraction, 0.0);
+    let data = window.window().studio.shared.run.data.clone();
+    assert_eq!((data.validation_fraction, data.validation_rows), (0.0, 0));
+    window.click("Train on: Only the last answer");
+    assert_eq!(window.window().studio.shared.run.data.loss_on, LossOn::LastTurn);
+    window.click("Leave out repeated rows");
+    assert!(window.window().studio.shared.run.data.deduplicate);
 }
 
 #[test]

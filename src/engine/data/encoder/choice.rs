@@ -41,6 +41,14 @@ pub fn template_names(tokenizer: &TextTokenizer) -> Vec<String> {
     names
 }
 
+/// The source of the template that `data.chat_template` chooses.
+///
+/// # Errors
+/// The model has no template of that name, or the file cannot be read.
+pub fn template_source(tokenizer: &TextTokenizer, choice: &str) -> Result<String> {
+    Choice::of(tokenizer, choice).map(|found| found.source)
+}
+
 impl Choice {
     /// Finds the template of `data.chat_template`.
     pub fn of(tokenizer: &TextTokenizer, choice: &str) -> Result<Choice> {
