@@ -44,9 +44,14 @@ impl FirstRows {
     pub fn read(spec: &str) -> crate::engine::Result<FirstRows> {
         let source = Source::find(spec)?;
         let mut first = FirstRows::default();
-        // Rows that cannot be read are listed elsewhere.
-        for row in source.rows()?.take(LOOKED_AT).flatten() {
-            first.add(&row.fields);
+        let mut rows = source.rows()?;
+        for _ in 0..LOOKED_AT {
+            match rows.next() {
+                Some(Ok(row)) => first.add(&row.fields),
+                // Rows that cannot be read are listed elsewhere.
+                Some(Err(_)) if rows.resume() => {}
+                Some(Err(_)) | None => break,
+            }
         }
         Ok(first)
     }
@@ -102,14 +107,15 @@ fn example(value: &Value) -> String {
 fn is_known_role(word: &str) -> bool {
     let row = serde_json::json!({"messages": [{"role": word, "content": ""}]});
     let read = row.as_object().map(|row| Reading::of(Format::Messages).read(row));
-    !matches!(read, Some(Err(reason)) if reason.starts_with("the role"))
+    !matches!(read, Some(Err(reason)) if reason.contains("is not known"))
 }
 
-/// Trains on other rows: what was said about the columns of the ones before does not hold for them.
+/// Trains on other rows: what was said about the format and columns of the ones before does not hold for them.
 pub fn train_on(settings: &mut DataConfig, path: String) {
     if settings.train != path {
         settings.columns.clear();
         settings.roles.clear();
+        settings.format = Format::Auto;
         settings.train = path;
     }
 }

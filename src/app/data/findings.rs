@@ -21,6 +21,8 @@ pub struct Found {
     pub fix: Option<Fix>,
     /// Whether it is about answers that lose their end.
     pub of_ends: bool,
+    /// Whether it is about rows that cannot be read, which are listed by themselves.
+    pub of_reading: bool,
 }
 
 /// A row to look at.
@@ -63,6 +65,7 @@ impl Found {
             fix: finding.fix,
             of_ends: finding.message == crate::engine::data::NO_END
                 || finding.message.contains("lose the end of their answer"),
+            of_reading: finding.message.contains("cannot be read"),
         })
     }
 
@@ -91,7 +94,14 @@ pub fn place(source: &Source, file: usize, line: usize) -> String {
 }
 
 /// Words of the engine, which name settings as run files do, as the window names them.
-const WORDS: [(&str, &str); 12] = [
+const WORDS: [(&str, &str); 19] = [
+    ("rows are left out: nothing in its first", "rows are left out: nothing in their first"),
+    ("rows are left out: it says the same as", "rows are left out: they say the same as"),
+    ("rows are left out: it is also a validation row", "rows are left out: they are also validation rows"),
+    ("rows are left out: it has ", "rows are left out: they have "),
+    ("1 row lose the end of their answer", "1 row loses the end of its answer"),
+    ("1 row cannot be read and left out", "1 row cannot be read and is left out"),
+    ("rows cannot be read and left out", "rows cannot be read and are left out"),
     (" (max_seq_len)", ""),
     (" (deduplicate)", ""),
     (" (on_bad_row)", ""),
@@ -113,6 +123,11 @@ pub fn plain(message: &str) -> String {
         if text.contains(engine) {
             text = text.replace(engine, window);
         }
+    }
+    if let Some(at) = text.find(": say in data.format and data.columns")
+        && let Some(end) = text[at..].find(" }")
+    {
+        text.replace_range(at..at + end + 2, "; say below which column is which");
     }
     if let Some(at) = text.find("; data.roles says what it stands for") {
         text.truncate(at);
@@ -146,6 +161,7 @@ mod tests {
             example: None,
             fix: Some(Fix::MaxSeqLen(5000)),
             of_ends: true,
+            of_reading: false,
         };
         let settings = DataConfig { max_seq_len: 1024, ..DataConfig::default() };
         assert_eq!(found.fix(&settings, 2048), Some(Fix::MaxSeqLen(2048)));

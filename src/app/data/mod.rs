@@ -312,7 +312,7 @@ impl DataState {
             1 => "1 row cannot be read".to_string(),
             n => format!("{} rows cannot be read, the first", grouped(n as u64)),
         };
-        Some(format!("{rows}: {}: {}", place(&file.source, first.file, first.line), first.message))
+        Some(format!("{rows}: {}: {}", place(&file.source, first.file, first.line), plain(&first.message)))
     }
 
     /// What was found that no run may begin with.
@@ -333,7 +333,7 @@ impl DataState {
         }
         match (&self.info, &self.problem) {
             (Some(info), _) => info.warning().map_or(Readiness::Ready, Readiness::Warning),
-            (_, Some(problem)) => Readiness::Blocked(problem.text.clone()),
+            (_, Some(problem)) => Readiness::Blocked(plain(&problem.text)),
             _ => Readiness::Neutral,
         }
     }

@@ -86,7 +86,8 @@ impl DataInfo {
         // Repeated rows are left out only where a person asked for it.
         if let Some(first) = source.dropped.iter().find(|dropped| !dropped.reason.contains("(deduplicate)")) {
             let (dropped, rows) = (grouped(self.dropped() as u64), grouped(source.rows as u64));
-            return Some(format!("{dropped} of {rows} rows are left out: {}", plain(&first.reason)));
+            // One reason of perhaps many, as it is said of a row.
+            return Some(format!("{dropped} of {rows} rows left out: {}", plain(&first.reason)));
         }
         let share = source.truncated as f64 / source.rows.max(1) as f64;
         if share > MUCH_CUT {

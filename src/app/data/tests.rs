@@ -118,7 +118,7 @@ fn what_cannot_be_read_blocks_with_one_clear_reason() {
             file(&folder, "silent.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),
             "the only row cannot be trained on: line 1: it has no assistant turn to train on",
         ),
-        (file(&folder, "unknown.jsonl", "{\"a\":\"b\",\"c\":\"d\"}"), "line 1: no known format"),
+        (file(&folder, "unknown.jsonl", "{\"a\":1}"), "line 1: no known format"),
     ] {
         match train_on(&mut studio, &path) {
             Readiness::Blocked(text) => assert!(text.starts_with(reason), "{path}: {text}"),
@@ -139,7 +139,7 @@ fn rows_that_are_left_out_or_cut_are_a_warning() {
     let rows = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}\n\
                 {\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n";
     let readiness = train_on(&mut studio, &file(&folder, "some.jsonl", rows));
-    let expected = "1 of 2 rows are left out: it has no assistant turn to train on";
+    let expected = "1 of 2 rows left out: it has no assistant turn to train on";
     assert_eq!(readiness, Readiness::Warning(expected.into()));
     train_on(&mut studio, &file(&folder, "long.txt", "many words in a row, ".repeat(20)));
     edit(&mut studio, |run| run.data.max_seq_len = 16);

@@ -23,6 +23,10 @@ const NAMED: usize = 6;
 /// What the section remembers.
 #[derive(Default)]
 pub struct View {
+    /// The file that all this is about.
+    of: String,
+    /// Whether nothing can be read without it.
+    needed: bool,
     /// Opened or closed by hand.
     open: Option<bool>,
     /// Columns that are chosen while a required one is still missing: rows are not read with half of them.
@@ -33,7 +37,6 @@ pub struct View {
 }
 
 struct Pending {
-    train: String,
     format: DataFormat,
     columns: BTreeMap<String, String>,
 }
@@ -49,8 +52,14 @@ impl View {
         if first.columns.is_empty() || (plain_text && survey.is_some()) {
             return;
         }
-        let needed = survey.is_none() && !studio.data.busy();
-        let open = self.open.unwrap_or(needed);
+        if self.of != settings.train {
+            *self = View { of: settings.train.clone(), ..View::default() };
+        }
+        // It stays as it is while the rows are read once more.
+        if !studio.data.busy() {
+            self.needed = survey.is_none();
+        }
+        let open = self.open.unwrap_or(self.needed);
         ui.horizontal(|ui| {
             row_label(ui, "Columns").on_hover_text("Which column of the file is read as what.");
             let text = if open { "Done" } else { "Change columns…" };
@@ -60,7 +69,12 @@ impl View {
                 self.open = Some(!open);
             }
             let said = match reading {
-                Some(reading) if survey.is_some() => summary(reading, first),
+                Some(reading)
+                    if survey.is_some() || missing(format, first, Some(reading), &settings.columns).is_none() =>
+                {
+                    summary(reading, first)
+                }
+                _ if studio.data.busy() => String::new(),
                 _ => "Say which column is which.".to_string(),
             };
             ui.add(Label::new(RichText::new(said).weak()).truncate());
@@ -69,7 +83,7 @@ impl View {
             return;
         }
         let mut columns = match &self.pending {
-            Some(pending) if pending.train == settings.train && pending.format == format => pending.columns.clone(),
+            Some(pending) if pending.format == format => pending.columns.clone(),
             _ => settings.columns.clone(),
         };
         let before = columns.clone();
@@ -94,7 +108,7 @@ impl View {
             return;
         }
         if missing(format, first, reading, &columns).is_some() {
-            self.pending = Some(Pending { train: settings.train.clone(), format, columns });
+            self.pending = Some(Pending { format, columns });
             return;
         }
         self.pending = None;

@@ -1,12 +1,13 @@
 //! What was found in the rows: each with a row to look at and, where there is one, a way out.
 
-use eframe::egui::{Align, Label, Layout, RichText, Ui};
+use eframe::egui::{Align, Button, Label, Layout, RichText, Ui};
 
 use crate::app::command::Commands;
 use crate::app::data::{DataCommand, DataInfo, Found};
 use crate::app::notices;
 use crate::app::{Command, Studio};
-use crate::engine::data::Severity;
+use crate::engine::data::{Fix, Severity};
+use crate::ui::theme::palette;
 use crate::ui::widgets::{glyph, message, severity_look, strong};
 use crate::units::grouped;
 
@@ -22,7 +23,9 @@ pub struct View {
 impl View {
     /// The list, or that there is nothing in it.
     pub fn ui(&mut self, ui: &mut Ui, studio: &Studio, info: &DataInfo, commands: &mut Commands) {
-        if info.findings.is_empty() {
+        // Rows that cannot be read are listed above, beside the file.
+        let all: Vec<&Found> = info.findings.iter().filter(|found| !found.of_reading).collect();
+        if all.is_empty() {
             message(ui, notices::Severity::Success, &nothing(info));
             return;
         }
@@ -33,14 +36,15 @@ impl View {
                 ui.label(RichText::new(text).weak().small());
             }
         });
-        let shown = if self.all { info.findings.len() } else { FIRST.min(info.findings.len()) };
-        for found in &info.findings[..shown] {
-            finding(ui, studio, found, commands);
+        let mut offered = Vec::new();
+        let shown = if self.all { all.len() } else { FIRST.min(all.len()) };
+        for found in &all[..shown] {
+            finding(ui, studio, found, &mut offered, commands);
         }
-        if info.findings.len() > FIRST {
+        if all.len() > FIRST {
             let text = match self.all {
                 true => "Show fewer".to_string(),
-                false => format!("Show all {} findings", info.findings.len()),
+                false => format!("Show all {} findings", all.len()),
             };
             if ui.link(text).clicked() {
                 self.all = !self.all;
@@ -62,7 +66,8 @@ fn nothing(info: &DataInfo) -> String {
     format!("Nothing odd was found in {}{verified}.", rows(info.report.source.rows))
 }
 
-fn finding(ui: &mut Ui, studio: &Studio, found: &Found, commands: &mut Commands) {
+/// One line. `offered` are the ways out that have a button already.
+fn finding(ui: &mut Ui, studio: &Studio, found: &Found, offered: &mut Vec<Fix>, commands: &mut Commands) {
     let severity = match found.severity {
         Severity::Note => notices::Severity::Info,
         Severity::Warning => notices::Severity::Warning,
@@ -73,22 +78,28 @@ fn finding(ui: &mut Ui, studio: &Studio, found: &Found, commands: &mut Commands)
     let most = studio.model.info.as_ref().map_or(usize::MAX, |model| model.config.max_positions);
     ui.horizontal_top(|ui| {
         ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
-            if let Some(fix) = found.fix(&run.data, most)
-                && ui.button(fix.label()).clicked()
-            {
-                let mut run = run.clone();
-                fix.apply(&mut run.data);
-                commands.send(Command::Edit(Box::new(run)));
+            if let Some(fix) = found.fix(&run.data, most).filter(|fix| !offered.contains(fix)) {
+                offered.push(fix);
+                if ui.button(fix.label()).clicked() {
+                    let mut run = run.clone();
+                    fix.apply(&mut run.data);
+                    commands.send(Command::Edit(Box::new(run)));
+                }
             }
             if let Some(example) = &found.example {
                 let text = format!("row {}", grouped(example.row as u64 + 1));
-                if ui.link(text).on_hover_text(format!("Shows it below; {}.", example.place)).clicked() {
+                let link = Button::new(RichText::new(text).color(palette(ui).accent)).frame(false);
+                if ui.add(link).on_hover_text(format!("Shows it below; {}.", example.place)).clicked() {
                     commands.send(Command::Data(DataCommand::Look(example.row)));
                 }
             }
-            ui.with_layout(Layout::left_to_right(Align::Min), |ui| {
-                ui.label(glyph(icon).color(color).size(16.0));
-                ui.add(Label::new(&found.sentence).wrap().selectable(true));
+            ui.with_layout(Layout::top_down(Align::Min), |ui| {
+                // The first line stands as high as the words of the buttons.
+                ui.add_space(4.0);
+                ui.horizontal_top(|ui| {
+                    ui.label(glyph(icon).color(color).size(16.0));
+                    ui.add(Label::new(&found.sentence).wrap().selectable(true));
+                });
             });
         });
     });

@@ -37,6 +37,7 @@ fn words(info: &DataInfo, limit: usize) -> String {
     let most = tokens(histogram.quantile(0.95));
     let cut = match beyond {
         0 => format!("No row is longer than {} tokens.", tokens(limit)),
+        1 => format!("1 row ({}) is longer than {} tokens.", percent(share), tokens(limit)),
         n => format!("{} rows ({}) are longer than {} tokens.", tokens(n), percent(share), tokens(limit)),
     };
     format!("{cut} Half have at most {half}, 95% at most {most}.")

@@ -58,7 +58,9 @@ fn line(ui: &mut Ui, figures: &[(String, &str, &str, &str)]) {
             ui.allocate_ui(vec2(width, 40.0), |ui| {
                 ui.set_min_width(width);
                 let unit = if value == "1" { unit.strip_suffix('s').unwrap_or(unit) } else { unit };
-                figure(ui, value, unit, name).on_hover_text(*help);
+                let one = || name.replace("are duplicates", "is a duplicate").replace("are ", "is ");
+                let name = if value == "1" { one() } else { name.to_string() };
+                figure(ui, value, unit, &name).on_hover_text(*help);
             });
         }
     });

@@ -49,6 +49,7 @@ fn of_file(ui: &mut Ui, file: &Tokenized, which: &str, skipped: bool) {
         n => format!("{} rows", grouped(n as u64)),
     };
     let (severity, color, rest) = match skipped {
+        true if file.summary.wrong_rows == 1 => (Severity::Warning, p.warning, "and is left out."),
         true => (Severity::Warning, p.warning, "and are left out."),
         false => (Severity::Error, p.bad, "Correct them and read again, choose other columns, or leave them out."),
     };
