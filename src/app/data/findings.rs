@@ -3,7 +3,7 @@
 use crate::app::gate::sentence;
 use crate::engine::Result;
 use crate::engine::config::DataConfig;
-use crate::engine::data::{Finding, Fix, Report, Severity, Source, Survey};
+use crate::engine::data::{Finding, Fix, Report, Severity, Source, SourceReport, Survey};
 use crate::units::grouped;
 
 /// Something that was found.
@@ -43,6 +43,7 @@ impl Found {
         // Columns that are not read are named beside the format.
         let told = report.findings.iter().filter(|finding| !finding.message.ends_with("not read"));
         let mut all = told.map(|finding| Found::of(finding, survey)).collect::<Result<Vec<_>>>()?;
+        all.extend(report.validation_source.as_ref().and_then(of_validation));
         all.sort_by_key(|found| std::cmp::Reverse(found.severity));
         Ok(all)
     }
@@ -79,6 +80,31 @@ impl Found {
             other => Some(other),
         }
     }
+}
+
+/// What became of the rows of the validation file, in one note.
+fn of_validation(source: &SourceReport) -> Option<Found> {
+    let left_out: usize = source.dropped.iter().map(|dropped| dropped.rows).sum();
+    if source.truncated == 0 && left_out == 0 {
+        return None;
+    }
+    let n = |n: usize| grouped(n as u64);
+    let rows = if source.rows == 1 { "row" } else { "rows" };
+    let sentence = format!(
+        "Of the {} {rows} of the validation file, {} are cut and {} left out.",
+        n(source.rows),
+        n(source.truncated),
+        n(left_out)
+    );
+    Some(Found {
+        severity: Severity::Note,
+        sentence,
+        rows: source.truncated + left_out,
+        example: None,
+        fix: None,
+        of_ends: false,
+        of_reading: false,
+    })
 }
 
 /// A line of a file; the file is named where there are several.

@@ -148,6 +148,55 @@ fn rows_that_are_left_out_or_cut_are_a_warning() {
 }
 
 #[test]
+fn rows_are_picked_by_what_becomes_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    let row = |question: &str, answer: &str| format!("{{\"question\":\"{question}\",\"answer\":\"{answer}\"}}\n");
+    let long = "word ".repeat(80);
+    let rows =
+        [row("a", "b"), row("a", "b"), row("c", &long), row(&long, "d"), row("held", "out"), row("e", "f")].concat();
+    let held = file(&folder, "held.jsonl", row("held", "out") + &row("x", &long));
+    let path = file(&folder, "rows.jsonl", rows);
+    edit(&mut studio, |run| {
+        (run.data.train, run.data.validation) = (path, held);
+        (run.data.max_seq_len, run.data.deduplicate) = (48, true);
+    });
+    settle(&mut studio);
+    let (info, survey) = (studio.data.info.clone().unwrap(), studio.data.survey.clone().unwrap());
+    let rows = |pick| info.picks.rows(pick).map(<[u32]>::to_vec);
+    assert_eq!(rows(Pick::All), None);
+    assert_eq!((rows(Pick::Cut), rows(Pick::EndCut)), (Some(vec![2]), Some(vec![2])));
+    assert_eq!((rows(Pick::LeftOut), rows(Pick::Repeated)), (Some(vec![1, 3, 4]), Some(vec![1])));
+    let why = |row| info.picks.why_left_out(&survey, &info.settings, row).unwrap_or_default();
+    assert_eq!(why(0), "");
+    assert_eq!(why(1), "it says the same as an earlier row");
+    assert_eq!(why(3), "nothing in its first 48 tokens is trained");
+    assert!(why(4).starts_with("it is also a validation row"));
+    let said = |part: &str| info.findings.iter().any(|found| found.sentence.contains(part));
+    assert!(said("Of the 2 rows of the validation file, 1 are cut and 0 left out."));
+    assert!(info.findings.iter().all(|found| !found.sentence.contains('_')), "{:?}", info.findings);
+    // What was asked for is no warning.
+    edit(&mut studio, |run| (run.data.validation.clear(), run.data.max_seq_len = 512).0);
+    settle(&mut studio);
+    assert_eq!(studio.readiness(Room::Data), Readiness::Ready);
+}
+
+#[test]
+fn another_template_is_seen_before_all_rows_are_written_with_it() {
+    let mut studio = studio();
+    wait(&mut studio, "the first row is shown", |s| s.data.look.shown.is_some());
+    edit(&mut studio, |run| run.data.chat_template = "{% for m in messages %}<{{ m.content }}>{% endfor %}".into());
+    assert!(studio.data.busy() && studio.data.survey.is_some() && studio.data.look.shown.is_some());
+    wait(
+        &mut studio,
+        "the row is written with it",
+        |s| matches!(&s.data.look.shown, Some(Ok(preview)) if preview.text.starts_with('<') && !s.data.look.waiting()),
+    );
+    settle(&mut studio);
+    assert!(studio.data.info.is_some());
+}
+
+#[test]
 fn rows_are_looked_at_and_found() {
     let folder = tempfile::tempdir().unwrap();
     let mut studio = studio();

@@ -1,6 +1,6 @@
 //! What was found in the rows: each with a row to look at and, where there is one, a way out.
 
-use eframe::egui::{Align, Button, Label, Layout, RichText, Ui};
+use eframe::egui::{Align, Button, Label, Layout, RichText, Ui, vec2};
 
 use crate::app::command::Commands;
 use crate::app::data::{DataCommand, DataInfo, Found};
@@ -88,7 +88,9 @@ fn finding(ui: &mut Ui, studio: &Studio, found: &Found, offered: &mut Vec<Fix>, 
             }
             if let Some(example) = &found.example {
                 let text = format!("row {}", grouped(example.row as u64 + 1));
-                let link = Button::new(RichText::new(text).color(palette(ui).accent)).frame(false);
+                let link = Button::new(RichText::new(text).color(palette(ui).accent))
+                    .frame(false)
+                    .min_size(vec2(0.0, ui.spacing().interact_size.y));
                 if ui.add(link).on_hover_text(format!("Shows it below; {}.", example.place)).clicked() {
                     commands.send(Command::Data(DataCommand::Look(example.row)));
                 }
