@@ -96,6 +96,10 @@ type Counted = Result<DataInfo, String>;
 
 /// While a person types, reading waits for this long.
 const PAUSE: Duration = Duration::from_millis(300);
+/// Reading that takes longer than this shows the first rows before it ends.
+const LONG: Duration = Duration::from_millis(200);
+/// Those rows.
+const PEEKED: usize = 256;
 /// Rows that are counted anew within a frame; more of them on a thread.
 const AT_ONCE: usize = 30_000;
 /// Share of cut rows above which a person should look.
@@ -122,6 +126,8 @@ pub struct DataState {
     key: Option<Key>,
     changed: Option<Instant>,
     reading: Option<Job<Read>>,
+    /// The first rows, to be looked at while the rest is read.
+    peeking: Option<Job<Survey>>,
     /// What `info` is about, or what is being counted.
     counted: Option<(DataConfig, u64)>,
     counting: Option<Job<Counted>>,
@@ -184,11 +190,20 @@ impl DataState {
         let model = key.model.clone();
         self.key = Some(key);
         if settings.train.is_empty() {
-            self.reading = None;
+            (self.reading, self.peeking) = (None, None);
             self.survey = None;
             self.problem = Some(DataProblem::new("no rows are chosen yet: open a file, or take the built-in ones"));
             return;
         }
+        let (peeked, tokenizer) = (settings.clone(), model.tokenizer.clone());
+        self.peeking = Some(Job::spawn("peek-data", &shared.waker, move |task| {
+            let begun = Instant::now();
+            while begun.elapsed() < pause + LONG {
+                task.check()?;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(data::survey_first(&peeked, &tokenizer, PEEKED)?)
+        }));
         // The job before is dropped, which cancels it.
         self.reading = Some(Job::spawn("read-data", &shared.waker, move |task| {
             let begun = Instant::now();
@@ -254,8 +269,11 @@ impl DataState {
             self.take(result.unwrap_or_else(|error| Err(error.to_string())));
             changed = true;
         }
-        let Some(result) = self.reading.as_mut().and_then(Job::poll) else { return changed };
-        self.reading = None;
+        let Some(result) = self.reading.as_mut().and_then(Job::poll) else {
+            self.drain_peeking(shared);
+            return changed;
+        };
+        (self.reading, self.peeking) = (None, None);
         self.survey = None;
         let result = result.map(|read| {
             self.first_rows = read.first.map(Arc::new);
@@ -281,6 +299,18 @@ impl DataState {
             Err(error) => self.problem = Some(DataProblem::new(error.to_string())),
         }
         true
+    }
+
+    /// The first rows are there before all are read. What is wrong with them is said when all are.
+    fn drain_peeking(&mut self, shared: &Shared) {
+        let Some(result) = self.peeking.as_mut().and_then(Job::poll) else { return };
+        self.peeking = None;
+        if let (Ok(first), Some(key), true) = (result, &self.key, self.survey.is_none()) {
+            let first = Arc::new(first);
+            let written = (key.loss_on, key.chat_template.clone());
+            self.look.begin(&first, &key.model.tokenizer, written, &shared.waker);
+            self.survey = Some(first);
+        }
     }
 
     fn drain_finding(&mut self, shared: &Shared) {
