@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::place::Place;
+use super::place::{Place, text};
 
 /// A step on these rows.
 fn train(place: &Place, settings: &[&str]) -> Vec<Value> {
@@ -15,8 +15,23 @@ fn train(place: &Place, settings: &[&str]) -> Vec<Value> {
     place.json(&arguments)
 }
 
-fn notes(events: &[Value]) -> Vec<&str> {
-    events.iter().filter(|e| e["event"] == "note").filter_map(|e| e["message"].as_str()).collect()
+/// What a person is told of such a step.
+fn told(place: &Place, settings: &[&str]) -> String {
+    let run = place.file(
+        "told.toml",
+        "[method]
+rank = 4
+[train]
+max_steps = 1
+[data]
+max_seq_len = 128
+",
+    );
+    let mut arguments = vec!["train", run.as_str()];
+    arguments.extend(settings.iter().flat_map(|setting| ["--set", *setting]));
+    let output = place.run(&arguments);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout) + &text(&output.stderr)
 }
 
 /// What the chat template of a test writes.
@@ -73,8 +88,8 @@ fn wrong_rows_stop_a_run_or_are_left_out() {
     let data = format!("data.train={}", place.file("rows.jsonl", rows));
     let refused = place.error(&["train", &place.file("r.toml", ""), "--set", &data]);
     assert!(refused.starts_with("line 2: not valid JSON"), "{refused}");
-    let events = train(&place, &[&data, "data.on_bad_row=skip"]);
-    assert!(notes(&events).iter().any(|n| n.starts_with("1 row that cannot be read left out")), "{:?}", notes(&events));
+    let told = told(&place, &[&data, "data.on_bad_row=skip"]);
+    assert!(told.contains("1 row that cannot be read left out"), "{told}");
 }
 
 #[test]
@@ -89,8 +104,8 @@ fn a_folder_and_packed_files_are_one_data_set() {
     let folder = place.path("rows").display().to_string();
     let seen = &place.json(&["inspect", &folder, "--json"])[0];
     assert_eq!((seen["kind"].as_str(), seen["rows"].as_u64()), (Some("dataset"), Some(4)), "{seen}");
-    let events = train(&place, &[&format!("data.train={folder}")]);
-    assert!(notes(&events)[0].starts_with("training: 4 rows"), "{:?}", notes(&events));
+    let told = told(&place, &[&format!("data.train={folder}")]);
+    assert!(told.contains("training: 4 rows"), "{told}");
 }
 
 #[test]
@@ -106,6 +121,6 @@ fn a_dataset_info_names_file_columns_and_roles() {
     );
     let refused = place.error(&["train", &place.file("r.toml", ""), "--set", &format!("data.train={info}")]);
     assert!(refused.starts_with("it describes 2 data sets (dialogs, other): name one"), "{refused}");
-    let events = train(&place, &[&format!("data.train={info}:dialogs")]);
-    assert!(notes(&events)[0].starts_with("training: 1 row"), "{:?}", notes(&events));
+    let told = told(&place, &[&format!("data.train={info}:dialogs")]);
+    assert!(told.contains("training: 1 row,"), "{told}");
 }

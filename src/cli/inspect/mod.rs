@@ -11,13 +11,14 @@ use std::path::PathBuf;
 use super::output::Failure;
 use crate::engine::Error;
 use crate::engine::config::expand_home;
+use crate::engine::data::{Source, dataset_info};
 use crate::engine::formats::builtin;
 use crate::engine::hub::{Reference, RepoKind};
 
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A model, an adapter folder, a run folder, a data file, builtin:NAME, or owner/name on the Hub
+    /// A model, an adapter folder, a run folder, a data file or a folder of them, builtin:NAME, or owner/name on the Hub
     #[arg(value_name = "PATH")]
     path: String,
     /// Print one JSON object
@@ -40,6 +41,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return hub::show(&args.path, &id, args.json);
     }
     let path: PathBuf = expand_home(&args.path);
+    if dataset_info::named(&args.path).is_some() {
+        return dataset::show(&args.path, args.json);
+    }
     if !path.exists() {
         return Err(Error::file("there is no such file or folder", &path).into());
     }
@@ -49,6 +53,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
         if path.join("run.toml").is_file() {
             return run::show(&path, args.json);
+        }
+        // A folder of rows, unless it could be meant as a model.
+        if !path.join("config.json").exists() && Source::find(&args.path).is_ok() {
+            return dataset::show(&args.path, args.json);
         }
         return model::show(&args.path, args.json);
     }

@@ -47,7 +47,8 @@ impl View {
         if ui.add(drag).labelled_by(label.id).on_hover_text("Type a number to jump to a row.").changed() {
             wanted = Some(number - 1);
         }
-        ui.label(RichText::new(format!("of {}", grouped(rows as u64))).weak());
+        let first = if studio.data.reading().is_some() { "of the first" } else { "of" };
+        ui.label(RichText::new(format!("{first} {}", grouped(rows as u64))).weak());
         ui.add_enabled_ui(after.is_some(), |ui| {
             if icon_button(ui, icons::ICON_CHEVRON_RIGHT, "Next row").clicked() {
                 wanted = after;
