@@ -21,7 +21,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod trl;
+mod trl_tests;
 
 use std::ops::Range;
 
