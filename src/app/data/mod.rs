@@ -89,7 +89,7 @@ impl PartialEq for Key {
 /// What reading brings: the columns are known also where nothing else is.
 struct Read {
     first: Option<FirstRows>,
-    survey: Result<Survey, DataProblem>,
+    survey: Result<Survey, Box<DataProblem>>,
 }
 
 type Counted = Result<DataInfo, String>;
@@ -219,7 +219,7 @@ impl DataState {
             match data::survey(&settings, &model.tokenizer, progress) {
                 Ok(survey) => Ok(Read { first, survey: Ok(survey) }),
                 Err(crate::engine::Error::Cancelled(_)) => Err(JobError::Cancelled),
-                Err(error) => Ok(Read { first, survey: Err(DataProblem::of(&error, &settings)) }),
+                Err(error) => Ok(Read { first, survey: Err(Box::new(DataProblem::of(&error, &settings))) }),
             }
         }));
     }
@@ -292,7 +292,7 @@ impl DataState {
                 }
                 self.count(shared);
             }
-            Ok(Err(problem)) => self.problem = Some(problem),
+            Ok(Err(problem)) => self.problem = Some(*problem),
             Err(JobError::Cancelled) => {
                 self.problem = Some(DataProblem::new("reading was cancelled: read the rows again, or choose others"));
             }

@@ -14,6 +14,9 @@ use crate::units::grouped;
 /// Findings that are shown until all are asked for.
 const FIRST: usize = 5;
 
+/// Width of the way to a row.
+const LINK: f32 = 76.0;
+
 /// What the list remembers.
 #[derive(Default)]
 pub struct View {
@@ -88,10 +91,10 @@ fn finding(ui: &mut Ui, studio: &Studio, found: &Found, offered: &mut Vec<Fix>, 
             }
             if let Some(example) = &found.example {
                 let text = format!("row {}", grouped(example.row as u64 + 1));
-                let link = Button::new(RichText::new(text).color(palette(ui).accent))
-                    .frame(false)
-                    .min_size(vec2(0.0, ui.spacing().interact_size.y));
-                if ui.add(link).on_hover_text(format!("Shows it below; {}.", example.place)).clicked() {
+                let link = Button::new(RichText::new(text).color(palette(ui).accent)).frame(false);
+                // As high as a button, and all of one width.
+                let size = vec2(LINK, ui.spacing().interact_size.y);
+                if ui.add_sized(size, link).on_hover_text(format!("Shows it below; {}.", example.place)).clicked() {
                     commands.send(Command::Data(DataCommand::Look(example.row)));
                 }
             }
