@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn tokens_and_offsets_are_the_crates() {
-        let tiny = formats::open(&formats::builtin::model("tiny-chat").unwrap()).unwrap();
+        let tiny = formats::open(formats::builtin::model("tiny-chat").unwrap()).unwrap();
         same_everywhere(tiny.tokenizer().unwrap().tokenizer, 20_000);
         let bytes = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], None).tokenizer;
         same_everywhere(bytes.clone(), 5_000);

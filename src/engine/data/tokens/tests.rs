@@ -38,7 +38,8 @@ fn as_cut_by_hand(train: &str) {
             for (row, encoded) in rows.iter().enumerate() {
                 let Ok(encoded) = encoded else { continue };
                 let (mut tokens, mut trained) = (encoded.tokens.clone(), encoded.trained.clone());
-                (tokens.truncate(max_seq_len), trained.truncate(max_seq_len));
+                tokens.truncate(max_seq_len);
+                trained.truncate(max_seq_len);
                 let sample = Sample { tokens, trained, row };
                 if sample.supervised() > 0 {
                     expected.push(sample);
