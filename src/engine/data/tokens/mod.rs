@@ -1,8 +1,8 @@
 //! The rows of a source as tokens, uncut, in files that are read piece by piece.
 //!
 //! Whatever the number of rows, memory holds none of them: the index has one [`Record`] of fixed size a row, the other file
-//! their tokens. What `max_seq_len`, the split and packing make of them is counted from the index ([`Survey::cut`]
-//! (super::Survey::cut)), and the trainer reads the rows of a step when it needs them. Small sources stay in memory; those
+//! their tokens. What `max_seq_len`, the split and packing make of them is counted from the index by
+//! [`Survey::cut`](super::Survey::cut), and the trainer reads the rows of a step when it needs them. Small sources stay in memory; those
 //! of larger ones are kept in the cache folder ([`cache`]), so that the next start finds them.
 
 mod build;
