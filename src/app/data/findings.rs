@@ -64,8 +64,7 @@ impl Found {
             rows: finding.rows,
             example: example.transpose()?,
             fix: finding.fix,
-            of_ends: finding.message == crate::engine::data::NO_END
-                || finding.message.contains("lose the end of their answer"),
+            of_ends: finding.message == crate::engine::data::NO_END || finding.message.contains("see where it stops"),
             of_reading: finding.message.contains("cannot be read"),
         })
     }
@@ -125,9 +124,6 @@ const WORDS: [(&str, &str); 19] = [
     ("rows are left out: it says the same as", "rows are left out: they say the same as"),
     ("rows are left out: it is also a validation row", "rows are left out: they are also validation rows"),
     ("rows are left out: it has ", "rows are left out: they have "),
-    ("1 row lose the end of their answer", "1 row loses the end of its answer"),
-    ("1 row cannot be read and left out", "1 row cannot be read and is left out"),
-    ("rows cannot be read and left out", "rows cannot be read and are left out"),
     (" (max_seq_len)", ""),
     (" (deduplicate)", ""),
     (" (on_bad_row)", ""),

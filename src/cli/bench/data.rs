@@ -12,11 +12,16 @@ use crate::engine::data::{self, Source};
 use crate::engine::memory::process;
 use crate::engine::{Error, digest};
 
+/// Rows that the window shows while it reads the rest.
+const FIRST: usize = 256;
+
 #[derive(Serialize)]
 struct Measured {
     rows: usize,
     bytes: u64,
     tokens: u64,
+    /// From the file's name to its first 256 rows as tokens: when a person sees something.
+    first_s: f64,
     /// Reading alone.
     read_s: f64,
     /// Reading, rendering, tokenizing, masking and writing, from an empty cache.
@@ -45,6 +50,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let settings = DataConfig { train: expanded(args.data()), max_seq_len, packing: true, ..DataConfig::default() };
     let source = Source::find(&settings.train)?;
 
+    let (_, first_s) = timed(|| data::survey_first(&settings, &tokenizer, FIRST).map(drop))?;
     let (_, read_s) = timed(|| source.rows()?.try_for_each(|row| row.map(drop)))?;
     // In the program's cache folder, because a temporary folder may lie in memory.
     let parent = digest::cache_folder().unwrap_or_else(std::env::temp_dir);
@@ -65,6 +71,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         rows,
         bytes: source.bytes(),
         tokens: survey.train.summary.tokens,
+        first_s,
         read_s,
         prepare_s,
         again_s,
@@ -85,6 +92,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let speed = format!("{} rows/s, {} MB/s", grouped(measured.rows_per_second as u64), measured.mb_per_second);
     say(format!("rows        {}, {} tokens", grouped(rows as u64), grouped(measured.tokens)))?;
+    say(format!("first rows  {:.0} ms", 1e3 * first_s))?;
     say(format!("read        {}", duration(read_s)))?;
     say(format!("prepare     {} ({speed})", duration(prepare_s)))?;
     say(format!("again       {:.0} ms", 1e3 * again_s))?;

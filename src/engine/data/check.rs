@@ -132,7 +132,11 @@ pub(super) fn findings(
         let what = format!(
             "{} cannot be read{}, the first in line {}: {}",
             count(report.wrong_rows),
-            if skipped { " and left out" } else { "" },
+            match (skipped, report.wrong_rows) {
+                (false, _) => "",
+                (true, 1) => " and is left out",
+                (true, _) => " and are left out",
+            },
             grouped(first.line as u64),
             first.message
         );
@@ -154,8 +158,9 @@ pub(super) fn findings(
     found.extend(rows.summary.reading.notices.iter().map(|notice| Finding::new(Note, notice)));
     if report.answers_cut > 0 {
         let what = format!(
-            "{} lose the end of their answer at {} tokens: the model does not see where it stops",
-            count(report.answers_cut),
+            "{} the end of {} answer at {} tokens: the model does not see where it stops",
+            if report.answers_cut == 1 { "1 row loses".to_string() } else { count(report.answers_cut) + " lose" },
+            if report.answers_cut == 1 { "its" } else { "their" },
             grouped(settings.max_seq_len as u64)
         );
         let mut finding = Finding::new(Warning, what).of_rows(report.answers_cut, report.first_answer_cut);
