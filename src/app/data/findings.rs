@@ -3,7 +3,7 @@
 use crate::app::gate::sentence;
 use crate::engine::Result;
 use crate::engine::config::DataConfig;
-use crate::engine::data::{Finding, Fix, Report, Severity, Source, SourceReport, Survey};
+use crate::engine::data::{Finding, Fix, Report, Severity, Source, SourceReport, Survey, Topic};
 use crate::units::grouped;
 
 /// Something that was found.
@@ -19,10 +19,8 @@ pub struct Found {
     pub example: Option<Example>,
     /// What takes it away.
     pub fix: Option<Fix>,
-    /// Whether it is about answers that lose their end.
-    pub of_ends: bool,
-    /// Whether it is about rows that cannot be read, which are listed by themselves.
-    pub of_reading: bool,
+    /// What it is about.
+    pub topic: Topic,
 }
 
 /// A row to look at.
@@ -56,16 +54,13 @@ impl Found {
                 place: place(&survey.train.source, record.file as usize, record.line as usize),
             })
         });
-        // What the user has asked for is no warning.
-        let asked_for = finding.message.contains("(deduplicate)");
         Ok(Found {
-            severity: if asked_for { Severity::Note } else { finding.severity },
+            severity: finding.severity,
             sentence: sentence(&plain(&finding.message)),
             rows: finding.rows,
             example: example.transpose()?,
             fix: finding.fix,
-            of_ends: finding.message == crate::engine::data::NO_END || finding.message.contains("see where it stops"),
-            of_reading: finding.message.contains("cannot be read"),
+            topic: finding.topic,
         })
     }
 
@@ -101,8 +96,7 @@ fn of_validation(source: &SourceReport) -> Option<Found> {
         rows: source.truncated + left_out,
         example: None,
         fix: None,
-        of_ends: false,
-        of_reading: false,
+        topic: Topic::LeftOut,
     })
 }
 
@@ -119,7 +113,7 @@ pub fn place(source: &Source, file: usize, line: usize) -> String {
 }
 
 /// Words of the engine, which name settings as run files do, as the window names them.
-const WORDS: [(&str, &str); 19] = [
+const WORDS: &[(&str, &str)] = &[
     ("rows are left out: nothing in its first", "rows are left out: nothing in their first"),
     ("rows are left out: it says the same as", "rows are left out: they say the same as"),
     ("rows are left out: it is also a validation row", "rows are left out: they are also validation rows"),
@@ -182,8 +176,7 @@ mod tests {
             rows: 1,
             example: None,
             fix: Some(Fix::MaxSeqLen(5000)),
-            of_ends: true,
-            of_reading: false,
+            topic: Topic::Ends,
         };
         let settings = DataConfig { max_seq_len: 1024, ..DataConfig::default() };
         assert_eq!(found.fix(&settings, 2048), Some(Fix::MaxSeqLen(2048)));

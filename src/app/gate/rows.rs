@@ -2,7 +2,7 @@
 
 use super::{Check, Command, Readiness, Room, Studio, Topic, Verdict, sentence};
 use crate::app::data::{Found, plain};
-use crate::engine::data::{Fix, Severity};
+use crate::engine::data::{Fix, Severity, Topic as About};
 use crate::units::grouped;
 
 /// The way to a finding, where no single click takes it away.
@@ -50,7 +50,7 @@ pub(super) fn answer_ends(studio: &Studio) -> Option<Check> {
     studio.model.info.as_ref()?;
     let data = studio.data.info.as_ref()?;
     let topic = Topic::AnswerEnds;
-    let found: Vec<&Found> = warnings(&data.findings).filter(|found| found.of_ends).collect();
+    let found: Vec<&Found> = warnings(&data.findings).filter(|found| found.topic == About::Ends).collect();
     if !found.is_empty() {
         return Some(summed_up(studio, topic, &found));
     }
@@ -67,7 +67,7 @@ pub(super) fn answer_ends(studio: &Studio) -> Option<Check> {
 pub(super) fn rows(studio: &Studio) -> Option<Check> {
     studio.model.info.as_ref()?;
     let data = studio.data.info.as_ref()?;
-    let found: Vec<&Found> = warnings(&data.findings).filter(|found| !found.of_ends).collect();
+    let found: Vec<&Found> = warnings(&data.findings).filter(|found| found.topic != About::Ends).collect();
     if !found.is_empty() {
         return Some(summed_up(studio, Topic::Rows, &found));
     }

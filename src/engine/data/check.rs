@@ -57,9 +57,33 @@ impl Fix {
     }
 }
 
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Topic {
+    /// Rows that cannot be read.
+    Unreadable,
+    /// A mask that the second look does not agree with.
+    Mask,
+    /// The chat template.
+    Template,
+    /// That answers do not end with a trained token.
+    Ends,
+    /// How the file is read.
+    Reading,
+    /// Rows that are not trained on.
+    LeftOut,
+    /// Conversations that are unusual.
+    Odd,
+    /// Rows that say the same as others.
+    Repeated,
+}
+
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// What it is about.
+    pub topic: Topic,
     /// How much it matters.
     pub severity: Severity,
     /// What it is, in one sentence without its full stop.
@@ -73,8 +97,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, message: impl Into<String>) -> Finding {
-        Finding { severity, message: message.into(), rows: 0, example: None, fix: None }
+    fn new(topic: Topic, severity: Severity, message: impl Into<String>) -> Finding {
+        Finding { topic, severity, message: message.into(), rows: 0, example: None, fix: None }
     }
 
     fn of_rows(mut self, rows: usize, example: Option<usize>) -> Finding {
@@ -140,22 +164,26 @@ pub(super) fn findings(
             grouped(first.line as u64),
             first.message
         );
-        let mut finding = Finding::new(if skipped { Warning } else { Error }, what).of_rows(report.wrong_rows, None);
+        let mut finding = Finding::new(Topic::Unreadable, if skipped { Warning } else { Error }, what)
+            .of_rows(report.wrong_rows, None);
         finding.fix = (!skipped).then_some(Fix::SkipBadRows);
         found.push(finding);
     }
     for seen in &rows.summary.faults {
         let what =
             format!("{} of {} looked at: {}", count(seen.rows), grouped(rows.summary.verified as u64), seen.what);
-        found.push(Finding::new(seen.severity.unwrap_or(Warning), what).of_rows(seen.rows, Some(seen.first)));
+        found.push(
+            Finding::new(Topic::Mask, seen.severity.unwrap_or(Warning), what).of_rows(seen.rows, Some(seen.first)),
+        );
     }
     if report.format.is_conversation() {
         found.extend(template_notices.iter().map(|notice| {
             // That the model may not stop is worth more than a note.
-            Finding::new(if notice == NO_END { Warning } else { Note }, notice)
+            let (topic, severity) = if notice == NO_END { (Topic::Ends, Warning) } else { (Topic::Template, Note) };
+            Finding::new(topic, severity, notice)
         }));
     }
-    found.extend(rows.summary.reading.notices.iter().map(|notice| Finding::new(Note, notice)));
+    found.extend(rows.summary.reading.notices.iter().map(|notice| Finding::new(Topic::Reading, Note, notice)));
     if report.answers_cut > 0 {
         let what = format!(
             "{} the end of {} answer at {} tokens: the model does not see where it stops",
@@ -163,27 +191,29 @@ pub(super) fn findings(
             if report.answers_cut == 1 { "its" } else { "their" },
             grouped(settings.max_seq_len as u64)
         );
-        let mut finding = Finding::new(Warning, what).of_rows(report.answers_cut, report.first_answer_cut);
+        let mut finding = Finding::new(Topic::Ends, Warning, what).of_rows(report.answers_cut, report.first_answer_cut);
         finding.fix = Some(Fix::MaxSeqLen(report.longest));
         found.push(finding);
     }
     for dropped in &report.dropped {
         let verb = if dropped.rows == 1 { "is" } else { "are" };
         let what = format!("{} {verb} left out: {}", count(dropped.rows), dropped.reason);
-        let mut finding = Finding::new(Warning, what).of_rows(dropped.rows, Some(dropped.first_row));
+        let repeats = dropped.reason == super::survey::REPEATS;
+        let (topic, severity) = if repeats { (Topic::Repeated, Note) } else { (Topic::LeftOut, Warning) };
+        let mut finding = Finding::new(topic, severity, what).of_rows(dropped.rows, Some(dropped.first_row));
         let beyond = dropped.reason.contains("max_seq_len");
         finding.fix = beyond.then_some(Fix::MaxSeqLen(report.longest));
         found.push(finding);
     }
     for seen in &rows.summary.odd {
         let what = format!("{}: {}", count(seen.rows), seen.what);
-        found.push(Finding::new(seen.severity.unwrap_or(Note), what).of_rows(seen.rows, Some(seen.first)));
+        found.push(Finding::new(Topic::Odd, seen.severity.unwrap_or(Note), what).of_rows(seen.rows, Some(seen.first)));
     }
     let repeated = rows.duplicates()?;
     if repeated > 0 && !settings.deduplicate {
         let verb = if repeated == 1 { "says" } else { "say" };
         let what = format!("{} {verb} the same as an earlier one", count(repeated));
-        let mut finding = Finding::new(Note, what).of_rows(repeated, rows.first_repeated()?);
+        let mut finding = Finding::new(Topic::Repeated, Note, what).of_rows(repeated, rows.first_repeated()?);
         finding.fix = Some(Fix::Deduplicate);
         found.push(finding);
     }
@@ -192,7 +222,11 @@ pub(super) fn findings(
         let names: Vec<String> = unused.iter().take(8).map(|name| format!("`{name}`")).collect();
         let (noun, verb) = if unused.len() == 1 { ("column", "is") } else { ("columns", "are") };
         let more = if unused.len() > names.len() { ", …" } else { "" };
-        found.push(Finding::new(Note, format!("the {noun} {}{more} {verb} not read", names.join(", "))));
+        found.push(Finding::new(
+            Topic::Reading,
+            Note,
+            format!("the {noun} {}{more} {verb} not read", names.join(", ")),
+        ));
     }
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(found)

@@ -35,7 +35,7 @@ pub mod tokens;
 mod words;
 
 pub use batch::{Batch, Sample};
-pub use check::{Finding, Fix, Severity};
+pub use check::{Finding, Fix, Severity, Topic};
 pub use conversation::{Conversation, Example, Message};
 pub use encoder::{Encoded, Encoder, MaskFault, NO_END, template_names, template_source};
 pub use format::{FieldOfFormat, Fields, Format, Reading, Reason, dataset_info};

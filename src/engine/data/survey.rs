@@ -110,7 +110,7 @@ pub(super) fn survey_at(
 }
 
 /// Why a row is left out because of what another says.
-const REPEATS: &str = "it says the same as an earlier row (deduplicate)";
+pub(super) const REPEATS: &str = "it says the same as an earlier row (deduplicate)";
 const IN_VALIDATION: &str = "it is also a validation row, which must not be trained on";
 
 impl Survey {

@@ -6,7 +6,7 @@ use crate::app::command::Commands;
 use crate::app::data::{DataCommand, DataInfo, Found};
 use crate::app::notices;
 use crate::app::{Command, Studio};
-use crate::engine::data::{Fix, Severity};
+use crate::engine::data::{Fix, Severity, Topic};
 use crate::ui::theme::palette;
 use crate::ui::widgets::{glyph, message, severity_look, strong};
 use crate::units::grouped;
@@ -27,7 +27,7 @@ impl View {
     /// The list, or that there is nothing in it.
     pub fn ui(&mut self, ui: &mut Ui, studio: &Studio, info: &DataInfo, commands: &mut Commands) {
         // Rows that cannot be read are listed above, beside the file.
-        let all: Vec<&Found> = info.findings.iter().filter(|found| !found.of_reading).collect();
+        let all: Vec<&Found> = info.findings.iter().filter(|found| found.topic != Topic::Unreadable).collect();
         if all.is_empty() {
             message(ui, notices::Severity::Success, &nothing(info));
             return;
