@@ -23,10 +23,18 @@ pub fn cache_folder() -> Option<PathBuf> {
 
 /// SHA-256 of a file, in hexadecimal.
 pub fn sha256(path: &Path) -> Result<String> {
+    sha256_while(path, &mut || true)
+}
+
+/// [`sha256`]; `more` is asked before each megabyte, and ends it with [`Error::Cancelled`] when it returns false.
+fn sha256_while(path: &Path, more: &mut dyn FnMut() -> bool) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io("read the file", path))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
+        if !more() {
+            return Err(Error::Cancelled("reading the file"));
+        }
         let n = file.read(&mut buffer).map_err(Error::io("read the file", path))?;
         if n == 0 {
             break;
@@ -36,12 +44,13 @@ pub fn sha256(path: &Path) -> Result<String> {
     Ok(hex(&hasher.finalize()))
 }
 
-/// [`sha256`], from the last time if path, size and time of change are what they were then.
-pub fn sha256_remembered(path: &Path) -> Result<String> {
+/// [`sha256`], from the last time if path, size and time of change are what they were then. `more` is asked now and then;
+/// false ends it with [`Error::Cancelled`].
+pub fn sha256_remembered(path: &Path, more: &mut dyn FnMut() -> bool) -> Result<String> {
     let found = fs::metadata(path).map_err(Error::io("read the file", path))?;
     let modified = found.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let (Some(modified), true, Some(folder)) = (modified, found.len() >= SMALL, cache_folder()) else {
-        return sha256(path);
+        return sha256_while(path, more);
     };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let file = Remembered { file: absolute, bytes: found.len(), modified: modified.as_nanos(), sha256: String::new() };
@@ -51,7 +60,7 @@ pub fn sha256_remembered(path: &Path) -> Result<String> {
     if let Some(known) = known.filter(|known| Remembered { sha256: String::new(), ..known.clone() } == file) {
         return Ok(known.sha256);
     }
-    let file = Remembered { sha256: sha256(path)?, ..file };
+    let file = Remembered { sha256: sha256_while(path, more)?, ..file };
     // Only a saving of time: a cache that cannot be written is none.
     if let Ok(text) = serde_json::to_vec(&file)
         && place.parent().is_some_and(|folder| fs::create_dir_all(folder).is_ok())

@@ -402,6 +402,22 @@ fn parquet_values_of_every_type() {
     assert_eq!(columns(&rows.next().unwrap().unwrap()), json!({"text": "b", "image": null}));
 }
 
+/// Found by fuzzing: a page header of a few bytes that claims a list of billions of them kept the Parquet library busy for
+/// minutes.
+#[test]
+fn a_forged_header_is_damage_and_not_a_long_wait() {
+    let mut rows = Source::find(&fixture("forged.parquet").to_string_lossy()).unwrap().rows().unwrap();
+    let error = loop {
+        match rows.next() {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error.to_string(),
+            None => panic!("the file is damaged"),
+        }
+    };
+    assert!(error.contains("the Parquet file is damaged"), "{error}");
+    assert!(!rows.resume());
+}
+
 #[test]
 fn tables_of_pandas_hold_the_same_rows_in_every_form() {
     let lines = fixture_rows("pandas.jsonl");

@@ -168,12 +168,9 @@ fn key(
     add(&encoder.fingerprint());
     add(tokenizer.tokenizer.to_string(false).map_err(|e| Error::Other(e.to_string()))?.as_bytes());
     for file in source.files() {
-        if !more() {
-            return Err(Error::Cancelled("loading"));
-        }
         let ending = file.extension().unwrap_or_default();
         add(ending.to_string_lossy().as_bytes());
-        add(digest::sha256_remembered(file)?.as_bytes());
+        add(digest::sha256_remembered(file, more)?.as_bytes());
     }
     Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }

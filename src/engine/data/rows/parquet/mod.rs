@@ -200,13 +200,26 @@ impl Length for Chunks {
     }
 }
 
+/// Bytes whose end is an error. The library takes nothing for an answer when it skips parts, so that a header of a few bytes
+/// that claims billions of them would keep it busy for minutes.
+struct Bounded<R>(R);
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(into)? {
+            0 if !into.is_empty() => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
+    }
+}
+
 impl ChunkReader for Chunks {
     type T = Box<dyn Read + Send>;
 
     fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
         Ok(match self {
-            Chunks::File(file) => Box::new(file.get_read(start)?),
-            Chunks::Memory(bytes) => Box::new(bytes.get_read(start)?),
+            Chunks::File(file) => Box::new(Bounded(file.get_read(start)?)),
+            Chunks::Memory(bytes) => Box::new(Bounded(bytes.get_read(start)?)),
         })
     }
 
