@@ -23,8 +23,9 @@ const KEPT_WORDS: usize = 4 << 10;
 const PARTS: usize = 64;
 /// What GPT-2 splits at (`ByteLevel` with `use_regex`), without its last look-ahead; see [`Split::Pattern`].
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";
-/// How such patterns end: white space leaves its last character to the word behind it.
-const SPACES: &str = r"\s+(?!\S)|\s+";
+/// How such patterns end: white space leaves its last character to the word behind it. Without the last alternative that
+/// character is a piece by itself all the same: the one between two matches.
+const SPACES: [&str; 2] = [r"|\s+(?!\S)|\s+", r"|\s+(?!\S)"];
 
 /// Tokens of a word with their lengths in bytes.
 type Tokens = Box<[(u32, u32)]>;
@@ -53,9 +54,11 @@ enum Split {
     EachDigit,
     /// Stretches of numeric characters.
     Digits,
-    /// At each match. A match of white space alone that is longer than a character and has a word behind it leaves its last
+    /// At each match; what lies between matches is a piece, too.
+    Pattern(Regex),
+    /// The same, and a match of white space alone that is longer than a character and has a word behind it leaves its last
     /// character to that word: what `\s+(?!\S)|\s+` does, without looking ahead.
-    Pattern {
+    Spaces {
         regex: Regex,
         /// Line ends have an alternative of their own, which keeps its last character.
         keeps_line_ends: bool,
@@ -147,7 +150,13 @@ impl Words {
                     before = Some(numeric);
                 }
             }
-            Split::Pattern { regex, keeps_line_ends } => {
+            Split::Pattern(regex) => {
+                for found in regex.find_iter(piece).filter(|found| !found.is_empty()) {
+                    cut(found.start())?;
+                    cut(found.end())?;
+                }
+            }
+            Split::Spaces { regex, keeps_line_ends } => {
                 let mut from = 0;
                 while let Some(found) = regex.find_at(piece, from) {
                     let mut end = found.end();
@@ -240,7 +249,7 @@ fn splits(pre_tokenizer: &Value) -> Option<Vec<Split>> {
     }
     let mut splits = others.iter().map(split).collect::<Option<Vec<_>>>()?;
     if last["use_regex"] != false {
-        splits.push(Split::Pattern { regex: Regex::new(GPT2).ok()?, keeps_line_ends: false });
+        splits.push(Split::Spaces { regex: Regex::new(GPT2).ok()?, keeps_line_ends: false });
     }
     Some(splits)
 }
@@ -250,13 +259,25 @@ fn split(stage: &Value) -> Option<Split> {
         "Digits" if stage["individual_digits"] == true => Some(Split::EachDigit),
         "Digits" => Some(Split::Digits),
         "Split" if stage["behavior"] == "Isolated" && stage["invert"] == false => {
-            let pattern = stage["pattern"]["Regex"].as_str()?;
-            // Only where line ends have an alternative of their own does a match of spaces end before them.
-            let words = pattern.strip_suffix(SPACES).filter(|words| words.ends_with(r"|\s*[\r\n]+|"))?;
-            Some(Split::Pattern { regex: Regex::new(&format!(r"{words}\s+")).ok()?, keeps_line_ends: true })
+            pattern(stage["pattern"]["Regex"].as_str()?)
         }
         _ => None,
     }
+}
+
+/// A regular expression without look-around, or one that looks ahead behind white space alone.
+fn pattern(pattern: &str) -> Option<Split> {
+    let Some(words) = SPACES.iter().find_map(|spaces| pattern.strip_suffix(spaces)) else {
+        return Regex::new(pattern).ok().map(Split::Pattern);
+    };
+    // White space may be matched alone by the alternative for line ends only, which is the one before.
+    let line_ends = [r"|\s*[\r\n]+", r"|\s*[\r\n]"];
+    let others = line_ends.iter().find_map(|end| words.strip_suffix(end));
+    if others.unwrap_or(words).replace(r"[^\s", "").contains(r"\s") {
+        return None;
+    }
+    let regex = Regex::new(&format!(r"{words}|\s+")).ok()?;
+    Some(Split::Spaces { regex, keeps_line_ends: others.is_some() })
 }
 
 /// What each byte is called in the vocabulary of a byte-level tokenizer: printable ones are themselves, the others follow
@@ -361,6 +382,17 @@ mod tests {
         same_everywhere(tiny.tokenizer().unwrap().tokenizer, 20_000);
         let bytes = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], None).tokenizer;
         same_everywhere(bytes.clone(), 5_000);
+        // What llama.cpp splits SmolLM's and GPT-2's words at: nothing stands for a single space before a word.
+        let gpt2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
+        let step = |pattern: &str| serde_json::json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+        let stages = serde_json::json!({"type": "Sequence", "pretokenizers": [
+            step(r"\p{N}"), step(gpt2),
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+        ]});
+        let mut smol = bytes.clone();
+        let stages: tokenizers::PreTokenizerWrapper = serde_json::from_value(stages).unwrap();
+        smol.with_pre_tokenizer(Some(stages));
+        same_everywhere(smol, 20_000);
         // What Llama 3 and Qwen 2 split at.
         for digits in [r"\p{N}{1,3}", r"\p{N}"] {
             let pattern = format!(
