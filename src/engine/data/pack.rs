@@ -5,7 +5,7 @@
 //! use lora_studio::engine::data::plan_epoch;
 //!
 //! let data = DataConfig { max_seq_len: 512, packing: true, shuffle: false, ..DataConfig::default() };
-//! let plan = plan_epoch([300, 200, 500, 12], 1, &data, 0, 0);
+//! let plan = plan_epoch([300, 180, 500, 12], 1, &data, 0, 0);
 //! assert_eq!(plan.iter().collect::<Vec<_>>(), [[0, 1], [2, 3]]);
 //! ```
 

@@ -192,7 +192,7 @@ impl<'a> CurvePlot<'a> {
         ui.vertical(|ui| {
             self.header(ui, state, linked);
             let shown: Vec<&Entry<'_>> = self.entries.iter().filter(|e| state.is_shown(&e.name)).collect();
-            let steps = linked.steps(ui.ctx(), extent(&shown));
+            let steps = linked.steps();
             let columns = match state.columns {
                 0 => (ui.available_width() * ui.pixels_per_point()) as usize,
                 columns => columns,
@@ -351,12 +351,6 @@ impl<'a> CurvePlot<'a> {
 fn value_at(series: &Series, step: f64) -> Option<Point> {
     let (first, last) = (series.first()?[0], series.last()?[0]);
     (first <= step && step <= last).then(|| series.nearest(step))?
-}
-
-/// First and last step of the curves.
-fn extent(entries: &[&Entry<'_>]) -> Option<(f64, f64)> {
-    let each = entries.iter().filter_map(|e| Some((e.series.first()?[0], e.series.last()?[0])));
-    each.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 /// Zooms: a box that was dragged, the wheel, a double click.

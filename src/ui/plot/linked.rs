@@ -2,16 +2,16 @@
 
 use eframe::egui::{Context, Id};
 
+use crate::app::series::Series;
+
 /// Plots that are zoomed together and share a cursor. Keep it as long as the plots.
 #[derive(Clone, Debug)]
 pub struct LinkedPlots {
     pub(super) id: Id,
     /// The steps that were zoomed to; `None` follows the newest step.
     zoom: Option<(f64, f64)>,
-    /// First and last step of all plots, as far as this pass has seen them, and of the pass before.
+    /// First and last step of all plots.
     extent: Option<(f64, f64)>,
-    extent_before: Option<(f64, f64)>,
-    pass: u64,
     /// The plot under the pointer, and the step there.
     cursor: Option<(Id, f64)>,
 }
@@ -20,7 +20,7 @@ impl LinkedPlots {
     /// Plots that are linked under a name that no other group of the window has.
     pub fn new(name: &str) -> LinkedPlots {
         let id = Id::unique(("linked plots", name));
-        LinkedPlots { id, zoom: None, extent: None, extent_before: None, pass: u64::MAX, cursor: None }
+        LinkedPlots { id, zoom: None, extent: None, cursor: None }
     }
 
     /// The steps that were zoomed to, or `None` while the plots follow the newest step.
@@ -52,27 +52,18 @@ impl LinkedPlots {
         }
     }
 
-    /// The steps to show, given those that one plot has.
-    pub(super) fn steps(&mut self, ctx: &Context, own: Option<(f64, f64)>) -> (f64, f64) {
-        let pass = ctx.cumulative_pass_nr();
-        if pass != self.pass {
-            self.pass = pass;
-            self.extent_before = self.extent.take();
-        }
-        let union = |a: Option<(f64, f64)>, b: Option<(f64, f64)>| match (a, b) {
-            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
-            (a, b) => a.or(b),
-        };
-        self.extent = union(self.extent, own);
-        let all = union(self.extent, self.extent_before);
-        if all != self.extent_before {
-            // The plots above this one did not know how far it reaches.
-            ctx.request_repaint();
-        }
+    /// Tells the curves of all plots, before the first of them is drawn: without a zoom, they show all steps that any has.
+    pub fn cover<'a>(&mut self, curves: impl IntoIterator<Item = &'a Series>) {
+        let each = curves.into_iter().filter_map(|curve| Some((curve.first()?[0], curve.last()?[0])));
+        self.extent = each.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    }
+
+    /// The steps to show.
+    pub(super) fn steps(&self) -> (f64, f64) {
         if let Some(zoom) = self.zoom {
             return zoom;
         }
-        let (first, last) = all.unwrap_or((0.0, 1.0));
+        let (first, last) = self.extent.unwrap_or((0.0, 1.0));
         let margin = ((last - first) * 0.01).max(if last > first { 0.0 } else { 0.5 });
         (first - margin, last + margin)
     }

@@ -44,6 +44,7 @@ fn room() -> Room {
 
 fn draw(ui: &mut Ui, room: &mut Room) {
     let Room { train, validation, rate, loss, learning, linked } = room;
+    linked.cover([train.raw(), validation, rate]);
     CurvePlot::new("Loss", Unit::Named("nats"))
         .curve("train", train, BLUE)
         .marked("validation", validation, ORANGE)
@@ -212,6 +213,7 @@ fn nothing_to_draw_and_odd_values_do_no_harm() {
     let (mut state, mut linked) = (PlotState::default(), LinkedPlots::new("odd"));
     let mut odd = Series::default();
     let mut harness = Harness::builder().with_size(Vec2::new(400.0, 300.0)).build_ui(|ui| {
+        linked.cover([&odd]);
         let plot = CurvePlot::new("Odd", Unit::Bytes).line("odd", &odd, BLUE).reference("none", f64::NAN, GREEN);
         plot.show(ui, &mut state, &mut linked);
     });
@@ -223,6 +225,7 @@ fn nothing_to_draw_and_odd_values_do_no_harm() {
         for log in [false, true] {
             state.set_log(log);
             let mut harness = Harness::builder().with_size(Vec2::new(400.0, 300.0)).build_ui(|ui| {
+                linked.cover([&odd]);
                 let plot = CurvePlot::new("Odd", Unit::None).line("odd", &odd, BLUE).from_zero();
                 plot.show(ui, &mut state, &mut linked);
             });
@@ -234,6 +237,23 @@ fn nothing_to_draw_and_odd_values_do_no_harm() {
 fn png_of(options: PngOptions, theme: Theme) -> eframe::egui::ColorImage {
     let mut room = room();
     render(options, |ctx| ctx.set_theme(theme), |ui| draw(ui, &mut room)).unwrap()
+}
+
+#[test]
+fn a_new_step_takes_one_frame() {
+    let frames = std::rc::Rc::new(std::cell::Cell::new(0));
+    let count = frames.clone();
+    let counted = move |ui: &mut Ui, room: &mut Room| {
+        count.set(count.get() + 1);
+        draw(ui, room);
+    };
+    let mut harness = builder().build_ui_state(counted, room());
+    harness.run();
+    frames.set(0);
+    harness.state_mut().train.push(1001.0, 1.0);
+    harness.run();
+    // `run` draws until nobody asks for another frame, at least one.
+    assert_eq!(frames.get(), 1);
 }
 
 #[test]

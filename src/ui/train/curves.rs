@@ -93,6 +93,8 @@ impl Curves {
 
     /// Loss over the whole width, the others two by two.
     fn all(&mut self, ui: &mut Ui, view: &RunView, device: u64, large: f32, small: f32) {
+        let rest = [&view.validation, &view.learning_rate, &view.grad_norm, &view.memory];
+        self.linked.cover([view.loss.raw(), view.speed.raw()].into_iter().chain(rest));
         self.plot(ui, Kind::Loss, view, device, large);
         for row in SMALL {
             ui.add_space(4.0);
