@@ -6,6 +6,7 @@ use super::widgets::strong;
 use crate::app::command::Commands;
 use crate::app::{Command, Studio};
 use crate::engine::train::Stop;
+use crate::ui::busy;
 
 /// How far leaving has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Closing {
                 ui.label(
                     "The step in progress ends, a checkpoint and the adapter are written, then the window closes.",
                 );
-                ui.add(egui::Spinner::new());
+                busy::spinner(ui);
                 return;
             }
             ui.label(strong("A run is being trained").size(16.0));

@@ -2,6 +2,7 @@
 
 mod about;
 mod action;
+mod busy;
 mod chat;
 mod closing;
 mod data;

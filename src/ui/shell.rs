@@ -11,6 +11,7 @@ use super::widgets::{paint_text, press_area, strong};
 use crate::app::command::Commands;
 use crate::app::{Command, Readiness, Room, Studio};
 use crate::engine::memory::Item;
+use crate::ui::busy;
 use crate::units::bytes;
 
 /// The icon of a room.
@@ -71,7 +72,7 @@ fn rail_entry(ui: &mut Ui, room: Room, studio: &Studio, commands: &mut Commands)
     let (glyph, color, hover) = match studio.readiness(room) {
         Readiness::Neutral => (None, p.weak, String::new()),
         Readiness::Busy => {
-            egui::Spinner::new().paint_at(ui, Rect::from_center_size(mark.center(), vec2(13.0, 13.0)));
+            busy::spinner_in(ui, Rect::from_center_size(mark.center(), vec2(14.0, 14.0)));
             (None, p.weak, "being looked at".to_string())
         }
         Readiness::Ready => (Some(icons::ICON_CHECK_CIRCLE), p.good, "ready".to_string()),

@@ -157,16 +157,6 @@ pub fn figure(ui: &mut Ui, value: &str, unit: &str, name: &str) -> Response {
     .response
 }
 
-/// Done and total as a bar with words on it.
-pub fn progress(ui: &mut Ui, fraction: Option<f32>, text: &str) {
-    let p = palette(ui);
-    let bar = egui::ProgressBar::new(fraction.unwrap_or(0.0)).fill(p.accent).desired_height(8.0);
-    if !text.is_empty() {
-        ui.label(RichText::new(text).weak());
-    }
-    ui.add(bar.animate(fraction.is_none()));
-}
-
 /// A segmented choice: a few words of which one is chosen. True when it changed.
 pub fn segmented<T: PartialEq + Copy>(ui: &mut Ui, name: &str, current: &mut T, choices: &[(T, &str, &str)]) -> bool {
     let before = *current;

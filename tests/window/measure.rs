@@ -137,7 +137,7 @@ fn an_idle_window() {
 fn speed_in_the_window_and_without() {
     let Some(run) = smollm2(20) else { return };
     let mut ratios = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..4 {
         let Some(desk) = Desk::new() else { return };
         desk.prepare(&run);
         let mut window = desk.open();

@@ -18,6 +18,7 @@ use crate::app::chat::{ChatCommand, Choice};
 use crate::app::command::Commands;
 use crate::app::notices::Severity;
 use crate::app::{Command, Room, Studio};
+use crate::ui::busy;
 
 /// What the room remembers between frames.
 #[derive(Default)]
@@ -95,7 +96,7 @@ fn nothing_yet(ui: &mut Ui, studio: &Studio, send: &mut impl FnMut(ChatCommand),
     if chat.looking() {
         ui.vertical_centered(|ui| {
             ui.add_space(60.0);
-            ui.spinner();
+            busy::spinner(ui);
         });
         return;
     }

@@ -10,6 +10,7 @@ use crate::app::notices::Severity;
 use crate::app::{Room, Studio};
 use crate::engine::config::{shorten_home, shorten_homes_in};
 use crate::ui::action::Action;
+use crate::ui::busy;
 use crate::ui::theme::{self, palette};
 use crate::ui::widgets::{badge, icon_text_button, message, primary_button};
 use crate::units::{bytes, grouped};
@@ -148,7 +149,7 @@ fn memory_ui(ui: &mut Ui, studio: &Studio, send: &mut impl FnMut(ChatCommand)) {
     }
     let (Some(chosen), Some((needed, free))) = (&chat.chosen, chat.price(&studio.shared)) else {
         if chat.looking() {
-            ui.spinner();
+            busy::spinner(ui);
         }
         return;
     };

@@ -10,6 +10,7 @@ use crate::app::Studio;
 use crate::app::chat::{Answer, ChatCommand, Comparison, Phase, Turn};
 use crate::app::notices::Severity;
 use crate::engine::generate::Finish;
+use crate::ui::busy;
 use crate::ui::theme::{self, palette};
 use crate::ui::widgets::{figure, icon_button, message, strong};
 
@@ -173,7 +174,7 @@ fn contents_ui(
     match (&answer.text, answer.finish) {
         (text, None) if text.is_empty() => {
             ui.horizontal(|ui| {
-                ui.spinner();
+                busy::spinner(ui);
                 weak(ui, if loading { "Loading the model" } else { "Reading the prompt" });
             });
         }

@@ -12,7 +12,8 @@ use crate::app::{Command, Studio};
 use crate::engine::config::{DataConfig, DataFormat, RunConfig};
 use crate::engine::data::tokens::Summary;
 use crate::ui::action::Action;
-use crate::ui::widgets::{card, icon_text_button, message, progress};
+use crate::ui::busy;
+use crate::ui::widgets::{card, icon_text_button, message};
 use crate::units::bytes;
 
 /// The rows that are always there.
@@ -114,7 +115,7 @@ fn reading(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
         if elapsed.as_secs() >= 2 && ui.button("Stop reading").clicked() {
             commands.send(Command::Data(DataCommand::CancelReading));
         }
-        ui.vertical(|ui| progress(ui, fraction, "Reading and tokenizing the rows"));
+        ui.vertical(|ui| busy::progress(ui, fraction, "Reading and tokenizing the rows"));
     });
 }
 
@@ -125,7 +126,7 @@ fn download(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
             if ui.button("Stop the download").clicked() {
                 commands.send(Command::Data(DataCommand::CancelDownload));
             }
-            ui.vertical(|ui| progress(ui, fraction, &text));
+            ui.vertical(|ui| busy::progress(ui, fraction, &text));
         });
     } else if let (Some(id), Some(problem)) = (&download.id, &download.problem) {
         message(ui, Severity::Error, &format!("{id}: {problem}"));

@@ -9,7 +9,7 @@ use egui_material_icons::icons;
 use super::action::Action;
 use super::theme::{self, palette};
 use super::widgets::{
-    card, card_with, empty_state, fact, icon_text_button, message, page_header, primary_button, progress, strong,
+    card, card_with, empty_state, fact, icon_text_button, message, page_header, primary_button, strong,
 };
 use crate::app::adapters::Base;
 use crate::app::command::Commands;
@@ -17,6 +17,7 @@ use crate::app::export::{ExportCommand, Exported, Offer, into};
 use crate::app::notices::Severity;
 use crate::app::{Command, Room, Studio};
 use crate::engine::config::{shorten_home, shorten_homes_in};
+use crate::ui::busy;
 use crate::units::{bytes, grouped};
 
 /// What the room remembers between frames.
@@ -35,7 +36,7 @@ impl View {
             if studio.adapters.known() {
                 nothing_yet(ui, studio, actions);
             } else {
-                ui.spinner();
+                busy::spinner(ui);
             }
             return;
         }
@@ -127,7 +128,7 @@ fn adapter_ui(ui: &mut Ui, studio: &Studio, commands: &mut Commands, actions: &m
             base_button(ui, studio, commands);
         }
     } else {
-        ui.spinner();
+        busy::spinner(ui);
     }
 }
 
@@ -195,7 +196,7 @@ fn write_ui(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
     }
     match &export.writing {
         Some(job) => {
-            progress(ui, None, &job.text());
+            busy::progress(ui, None, &job.text());
             ui.add_space(4.0);
             if ui.add_enabled(!job.cancelling(), eframe::egui::Button::new("Cancel the export")).clicked() {
                 commands.send(Command::Export(ExportCommand::Cancel));

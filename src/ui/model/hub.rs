@@ -10,8 +10,9 @@ use crate::app::notices::Severity;
 use crate::app::{Command, Room, Studio};
 use crate::engine::config::shorten_home;
 use crate::engine::hub::{Problem, Progress};
+use crate::ui::busy;
 use crate::ui::theme;
-use crate::ui::widgets::{self, card_with, icon_button, icon_text_button, message, primary_button};
+use crate::ui::widgets::{card_with, icon_button, icon_text_button, message, primary_button};
 use crate::units::{bytes, duration};
 
 /// The card, while a repository is looked at.
@@ -36,7 +37,7 @@ pub fn ui(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
         |ui| {
             if hub.looking() {
                 ui.horizontal(|ui| {
-                    ui.spinner();
+                    busy::spinner(ui);
                     ui.label("Asking the Hub what it holds");
                     if icon_text_button(ui, icons::ICON_CLOSE, "Stop asking").clicked() {
                         send(commands, HubCommand::Cancel);
@@ -130,7 +131,7 @@ fn downloading(ui: &mut Ui, now: &Progress) {
         parts.push(now.file.clone());
     }
     // Unknown is only the first moment: a bar that wanders for a moment tells nothing.
-    widgets::progress(ui, Some(fraction.unwrap_or(0.0)), &parts.join(" · "));
+    busy::progress(ui, fraction, &parts.join(" · "));
 }
 
 /// What happened, and a button for what helps.

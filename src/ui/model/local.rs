@@ -9,6 +9,7 @@ use crate::app::model::ModelCommand;
 use crate::app::{Command, Studio};
 use crate::engine::config::shorten_home;
 use crate::engine::hub::{LocalKind, LocalModel, LocalOrigin};
+use crate::ui::busy;
 use crate::ui::theme::{self, palette};
 use crate::ui::widgets::{card_with, icon_button, paint_text, press_area};
 use crate::units::bytes;
@@ -21,7 +22,7 @@ pub fn ui(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
     let hub = &studio.model.hub;
     let again = |ui: &mut Ui, commands: &mut Commands| {
         if hub.scanning() {
-            ui.spinner();
+            busy::spinner(ui);
         } else if icon_button(ui, icons::ICON_REFRESH, "Look for models again").clicked() {
             commands.send(Command::Model(ModelCommand::Hub(HubCommand::Scan)));
         }

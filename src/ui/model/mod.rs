@@ -20,6 +20,7 @@ use crate::app::model::ModelCommand;
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio};
 use crate::engine::hub::Problem;
+use crate::ui::busy;
 
 /// The model that is always there.
 const BUILT_IN: &str = "builtin:tiny-chat";
@@ -126,7 +127,7 @@ fn open_model(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
     card(ui, short(source), |ui| {
         let Some(problem) = &model.problem else {
             ui.horizontal(|ui| {
-                ui.spinner();
+                busy::spinner(ui);
                 ui.label("Reading what the model is");
             });
             return;

@@ -8,6 +8,7 @@ use crate::app::Studio;
 use crate::app::live::RunView;
 use crate::app::notices::Severity;
 use crate::app::runs::Curves;
+use crate::ui::busy;
 use crate::ui::plot::{CurvePlot, LinkedPlots, PlotState, Unit};
 use crate::ui::theme;
 use crate::ui::widgets::{card, message, strong};
@@ -53,7 +54,7 @@ pub fn curves(
                 Some(Curves::Failed(error)) => drop(message(ui, Severity::Error, &format!("{name}: {error}"))),
                 Some(Curves::Reading(_)) => {
                     ui.horizontal(|ui| {
-                        ui.spinner();
+                        busy::spinner(ui);
                         ui.label(RichText::new(format!("Reading {name}")).weak());
                     });
                 }

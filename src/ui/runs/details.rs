@@ -11,6 +11,7 @@ use crate::app::runs::{Curves, RunsCommand, can_continue};
 use crate::app::{Command, Room, Studio};
 use crate::engine::config::{shorten_home, shorten_homes_in};
 use crate::engine::train::run_dir::{RunSummary, Status};
+use crate::ui::busy;
 use crate::ui::theme::palette;
 use crate::ui::widgets::{badge, card_with, fact, icon_button, icon_text_button, message};
 use crate::units::{duration, grouped};
@@ -150,7 +151,7 @@ fn notes(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
                 commands.send(Command::Runs(RunsCommand::Notes(text)));
             }
         }
-        None if notes.problem.is_none() => drop(ui.spinner()),
+        None if notes.problem.is_none() => drop(busy::spinner(ui)),
         None => {}
     }
     if let Some(problem) = &notes.problem {
@@ -174,7 +175,7 @@ fn settings(ui: &mut Ui, studio: &Studio, run: &RunSummary) {
                 );
             }
             Some(Curves::Failed(error)) => drop(message(ui, Severity::Error, error)),
-            _ => drop(ui.spinner()),
+            _ => drop(busy::spinner(ui)),
         }
     });
 }

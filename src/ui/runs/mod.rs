@@ -20,6 +20,7 @@ use crate::app::runs::{self, RunsCommand};
 use crate::app::{Command, Room, Studio};
 use crate::engine::config::shorten_home;
 use crate::engine::train::run_dir::{RunSummary, Status};
+use crate::ui::busy;
 
 /// What the room remembers between frames.
 pub struct View {
@@ -54,7 +55,7 @@ impl View {
                 commands.send(Command::Open(folder.display().to_string()));
             }
             if state.busy() {
-                ui.spinner();
+                busy::spinner(ui);
             } else if icon_text_button(ui, icons::ICON_REFRESH, "Read again").clicked() {
                 commands.send(Command::Runs(RunsCommand::Refresh));
             }
@@ -70,7 +71,7 @@ impl View {
         let Some(list) = &state.list else {
             if state.problem.is_none() {
                 ui.horizontal(|ui| {
-                    ui.spinner();
+                    busy::spinner(ui);
                     ui.label("Reading the runs");
                 });
             }

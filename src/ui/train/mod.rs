@@ -20,6 +20,7 @@ use crate::app::command::Commands;
 use crate::app::live::{Ending, RunView};
 use crate::app::training::{Phase, TrainCommand};
 use crate::app::{Command, Studio};
+use crate::ui::busy;
 pub use curves::Picture;
 
 /// What the room remembers between frames.
@@ -39,7 +40,7 @@ impl View {
         if studio.reading_run() {
             card(ui, "", |ui| {
                 ui.horizontal(|ui| {
-                    ui.spinner();
+                    busy::spinner(ui);
                     ui.label("Reading the run from its folder");
                     if ui.button("Cancel reading").clicked() {
                         commands.send(Command::Train(TrainCommand::CancelReading));

@@ -5,12 +5,13 @@ use egui_material_icons::icons;
 
 use super::super::action::Action;
 use super::super::theme::{self, palette};
-use super::super::widgets::{card, card_with, figure, icon_text_button, progress, strong};
+use super::super::widgets::{card, card_with, figure, icon_text_button, strong};
 use crate::app::command::Commands;
 use crate::app::live::RunView;
 use crate::app::training::Phase;
 use crate::app::{Command, Studio};
 use crate::engine::train::{LoadPhase, Stop};
+use crate::ui::busy;
 use crate::units::{bytes, duration, grouped};
 
 /// Between the click and the first step.
@@ -31,7 +32,7 @@ pub fn preparing(ui: &mut Ui, studio: &Studio, view: &RunView, commands: &mut Co
             None if view.total_steps.is_some() => ("Computing the first step".to_string(), None),
             None => ("Opening the model".to_string(), None),
         };
-        progress(ui, fraction, &text);
+        busy::progress(ui, fraction, &text);
         ui.add_space(4.0);
         ui.add_enabled_ui(!stopping, |ui| {
             let help = "Nothing has been trained yet, and nothing is kept.";
@@ -121,7 +122,7 @@ fn buttons(ui: &mut Ui, studio: &Studio, actions: &mut Vec<Action>) {
     let Some(training) = &studio.training else { return };
     if training.phase == Phase::Stopping {
         ui.horizontal(|ui| {
-            ui.spinner();
+            busy::spinner(ui);
             ui.label(strong("Ending the run: the step in progress ends, then what is to be kept is written."));
         });
         return;
