@@ -8,7 +8,7 @@ use minijinja::{Environment, Error, ErrorKind};
 use regex::Regex;
 use serde_json::Value;
 
-use super::{Rendered, TemplateError, python};
+use super::{Rendered, TemplateError, bounds, python};
 
 /// Budget of one rendering, in minijinja's unit: about one per instruction and per 64 bytes made. A conversation of a
 /// hundred messages takes some ten thousand; all of it is spent in about a second.
@@ -29,7 +29,13 @@ pub(super) fn new(now: jiff::ZonedDateTime) -> Environment<'static> {
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(RECURSION_LIMIT);
     environment.set_unknown_method_callback(python::method);
+    bounds::add_filters(&mut environment);
+    // Jinja has neither: they would reach around the bounds.
+    environment.remove_filter("chain");
+    environment.remove_global("debug");
     environment.add_filter("tojson", python::tojson);
+    environment.add_filter("split", python::split);
+    environment.add_filter("lines", python::lines);
     environment.add_function("dict", python::dict);
     environment.add_function("raise_exception", |message: String| -> Result<String, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, format!("{RAISED}{message}")))
@@ -45,6 +51,9 @@ pub(super) fn new(now: jiff::ZonedDateTime) -> Environment<'static> {
 
 /// Tells a template's own refusal from a mistake in the template.
 const RAISED: &str = "\u{FDEF}raised:";
+
+/// Begins what the template does that it may not.
+pub(super) const STOPPED: &str = "\u{FDEF}stopped:";
 
 /// What a template writes, up to the limit.
 #[derive(Default)]
@@ -76,6 +85,9 @@ pub(super) fn describe(what: &str, error: &Error) -> TemplateError {
     let detail = error.detail().unwrap_or_default();
     if let Some(message) = detail.strip_prefix(RAISED) {
         return format!("the chat template refuses the conversation: {message}");
+    }
+    if let Some(what) = detail.strip_prefix(STOPPED) {
+        return format!("the chat template {what}: it was stopped");
     }
     if error.kind() == ErrorKind::OutOfFuel {
         return "the chat template does not come to an end: it was stopped".into();

@@ -3,6 +3,7 @@
 //! Templates come with models from the internet. They are programs, so they run with a budget: a template that loops
 //! without end fails instead of hanging.
 
+mod bounds;
 mod chatml;
 mod environment;
 mod python;
@@ -52,6 +53,13 @@ impl ChatTemplate {
         let source = source.replace("\r\n", "\n").replace('\r', "\n");
         let (source, generation_tags) = environment::rewrite_generation_tags(&source);
         let mut environment = environment::new(now);
+        let source = match bounds::bounded(&source) {
+            Ok(source) => source,
+            Err(refusal) => {
+                let own = || format!("the chat template is not valid: {}", refusal.describe(&source));
+                return Err(bounds::syntax_error(&refusal, &source).unwrap_or_else(own));
+            }
+        };
         environment.add_template_owned("chat", source).map_err(|e| environment::describe("is not valid", &e))?;
         let special_tokens = Jinja::from_pairs(special_tokens);
         Ok(ChatTemplate { environment, special_tokens, generation_tags, uses_date })

@@ -1,5 +1,7 @@
 //! What templates expect of Python: `json.dumps`, methods of strings and lists, `dict(…)`.
 
+use std::sync::Arc;
+
 use minijinja::value::{Kwargs, Rest, Value as Jinja, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 use serde_json::Value;
@@ -34,8 +36,8 @@ pub(super) fn tojson(value: &Jinja, kwargs: Kwargs) -> Result<Jinja, Error> {
     Ok(Jinja::from_safe_string(writer.out))
 }
 
-/// Depth of lists and objects within one another that `tojson` writes: the schema of no tool comes near.
-const MAX_DEPTH: usize = 200;
+/// Depth of lists and objects within one another: the schema of no tool comes near.
+pub(super) const MAX_DEPTH: usize = 200;
 
 struct Dumps {
     out: String,
@@ -186,6 +188,16 @@ pub(super) fn is_sequence(value: &Jinja) -> bool {
 pub(super) fn method(state: &mut State, value: &Jinja, name: &str, args: &[Jinja]) -> Result<Jinja, Error> {
     if let (Some(text), ValueKind::String) = (value.as_str(), value.kind()) {
         match name {
+            // minijinja counts the parts when they are there, and the width of a format not at all.
+            "split" | "rsplit" => ensure_parts(state, text, args.first().and_then(Jinja::as_str))?,
+            "splitlines" => ensure_parts(state, text, Some("\n"))?,
+            "format" if has_long_number(text) => {
+                let what = "formats a text of more than 99999 characters";
+                return Err(Error::new(ErrorKind::InvalidOperation, format!("{}{what}", super::environment::STOPPED)));
+            }
+            _ => {}
+        }
+        match name {
             "removeprefix" => {
                 let (prefix,): (&str,) = from_args(args)?;
                 return Ok(text.strip_prefix(prefix).unwrap_or(text).into());
@@ -222,6 +234,53 @@ pub(super) fn method(state: &mut State, value: &Jinja, name: &str, args: &[Jinja
         };
     }
     minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
+}
+
+/// The filter `split`, with the fuel for its parts asked for before they are made.
+pub(super) fn split(
+    state: &State,
+    value: &Jinja,
+    separator: Option<Arc<str>>,
+    limit: Option<i64>,
+) -> Result<Jinja, Error> {
+    ensure_parts(state, value.as_str().unwrap_or_default(), separator.as_deref())?;
+    minijinja::filters::split(value, separator, limit)
+}
+
+/// The filter `lines`, likewise.
+pub(super) fn lines(state: &State, value: &Jinja) -> Result<Jinja, Error> {
+    ensure_parts(state, value.as_str().unwrap_or_default(), Some("\n"))?;
+    minijinja::filters::lines(value)
+}
+
+/// Whether the fuel lasts for the parts of a text: two for a unit, as minijinja counts them.
+fn ensure_parts(state: &State, text: &str, separator: Option<&str>) -> Result<(), Error> {
+    let Some((_, left)) = state.fuel_levels() else { return Ok(()) };
+    let most = usize::try_from(left.saturating_mul(2)).unwrap_or(usize::MAX);
+    // A text has no more parts than characters, and most are too short to have too many.
+    if text.len() < most {
+        return Ok(());
+    }
+    let parts = match separator {
+        Some("") => text.len(),
+        Some(separator) => text.matches(separator).count(),
+        None => text.split_whitespace().count(),
+    };
+    if parts > most { Err(Error::from(ErrorKind::OutOfFuel)) } else { Ok(()) }
+}
+
+/// Whether a number of more than five digits is in the braces of a text for `format`: a width that nobody needs.
+fn has_long_number(text: &str) -> bool {
+    let (mut braces, mut digits) = (0usize, 0);
+    text.bytes().any(|byte| {
+        match byte {
+            b'{' => braces += 1,
+            b'}' => braces = braces.saturating_sub(1),
+            _ => {}
+        }
+        digits = if byte.is_ascii_digit() && braces > 0 { digits + 1 } else { 0 };
+        digits > 5
+    })
 }
 
 fn strings(list: Vec<&str>) -> Jinja {

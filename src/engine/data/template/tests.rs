@@ -135,6 +135,15 @@ fn templates_that_grow_are_stopped() {
         "{{ (['x' * 1000000] * 100000) | tojson }}",
         "{{ '%1000000000d' | format(1) }}",
         "{{ 'x' | indent(1000000000) }}",
+        "{{ '{:>1000000000}'.format('x') }}",
+        "{{ '{:{}}'.format('x', 1000000000) }}",
+        "{{ '{0:.999999999f}'.format(1.5) }}",
+        "{{ ('x' * 50000000).split('')|length }}",
+        "{{ ('x ' * 20000000).split()|length }}",
+        "{{ ('\\n' * 50000000)|lines|length }}",
+        "{{ ('\\n' * 50000000).splitlines()|length }}",
+        "{{ ('x ' * 20000000)|split|length }}",
+        "{{ ('x,' * 20000000)|split(',')|length }}",
         "{% set s = 'x' * 1000000 %}{% for a in range(100) %}{{ s }}{% endfor %}",
     ] {
         let started = std::time::Instant::now();

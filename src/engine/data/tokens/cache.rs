@@ -23,7 +23,7 @@ use crate::engine::formats::{TextTokenizer, atomic_write};
 use crate::engine::{Error, Result};
 
 /// Changes whenever the same input would give other bytes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Sources below this size are tokenized again each time: quicker than keeping them in order.
 const SMALL: u64 = 1 << 20;
 /// Entries that were not used for this long are removed.
