@@ -20,18 +20,37 @@ from pathlib import Path
 import transformers.utils.chat_template_utils as chat
 import trl.chat_template_utils as known
 from masks import CONTROL, SPECIAL
-from templates import ASSISTANT, CONVERSATIONS, ROOT, SYSTEM, USER, Now, m
+from templates import ASSISTANT, CALL, CONVERSATIONS, ROOT, SYSTEM, TOOL, USER, Now, m
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerFast
 from trl.data_utils import _tokenize
 
-# Qwen: Alibaba Cloud, Apache-2.0. Phi: Microsoft, MIT. GLM: Zhipu AI, MIT. TRL's changes: Apache-2.0.
-FREE = ["glm4moe", "phi3", "phi3_5", "qwen2_5", "qwen3", "qwen3_instruct_2507"]
+# Qwen: Alibaba Cloud, Apache-2.0. Phi: Microsoft, MIT. GLM: Zhipu AI, MIT. gpt-oss: OpenAI, Apache-2.0. TRL's changes:
+# Apache-2.0.
+FREE = ["glm4moe", "gptoss", "phi3", "phi3_5", "qwen2_5", "qwen3", "qwen3_instruct_2507"]
 TAKEN = ["one turn", "system", "three turns", "white space", "unicode", "tool call", "two answers", "empty answer"]
 TAKEN += ["reasoning in the text", "reasoning beside the text"]
 MORE = {
     "empty system": {"messages": [m(SYSTEM, ""), m(USER, "Hi"), m(ASSISTANT, "Hello!")]},
     "question behind the answer": {"messages": [m(USER, "Hi"), m(ASSISTANT, "Hello!"), m(USER, "Who are you?")]},
+    # gpt-oss writes one message as two: thoughts or text in one channel, the answer or the call in another.
+    "thinking": {"messages": [m(USER, "2 + 2?"), m(ASSISTANT, "4", thinking="Two and two.")]},
+    "thinking and a call": {
+        "messages": [m(USER, "Weather in Rome?"), {"role": ASSISTANT, "thinking": "I look.", "tool_calls": [CALL]}],
+        "tools": [TOOL],
+    },
+    "text and a call, then answers": {
+        "messages": [
+            m(USER, "Weather in Rome?"),
+            m(ASSISTANT, "Let me see.", tool_calls=[CALL]),
+            m("tool", '{"sky": "clear"}', name="get_weather"),
+            m(ASSISTANT, "Clear."),
+            m(USER, "And tomorrow?"),
+            m(ASSISTANT, "I look again.", tool_calls=[CALL]),
+            m("tool", '{"sky": "rain"}', name="get_weather"),
+        ],
+        "tools": [TOOL],
+    },
 }
 OTHER_CONTROL = ["<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<think>", "</think>"]
 

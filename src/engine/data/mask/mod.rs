@@ -7,15 +7,18 @@
 //!    the markers is the template's own text, so it must come again, piece by piece, in the real rendering; what is left
 //!    over are the answers as the template wrote them. This holds for templates that rewrite history (move the system
 //!    prompt, drop reasoning from earlier turns), because both renderings are rewritten alike.
-//! 2. A turn that this does not settle (a tool call without text; reasoning that only the last turn keeps) is the
-//!    difference of two prefixes: the messages before it with the prompt for an answer, and the messages up to it
+//! 2. A turn that this does not settle (reasoning that only the last turn keeps), and first of all one with a tool call, is
+//!    the difference of two prefixes: the messages before it with the prompt for an answer, and the messages up to it
 //!    ([`prefix`]).
 //! 3. A turn found by neither is an error. No turn is guessed.
+//!
+//! Templates that write one message in several parts are read part by part instead ([`parts`]).
 //!
 //! A turn begins behind what the template writes to prompt for an answer and ends with the terminator. White space
 //! behind the terminator is not trained: the model has stopped by then.
 
 mod align;
+mod parts;
 mod prefix;
 mod shape;
 #[cfg(test)]
@@ -97,6 +100,9 @@ fn located(
     rendered: &Rendered,
     assistants: &[usize],
 ) -> Result<Vec<(usize, Range<usize>)>, MaskError> {
+    if let Some(turns) = parts::turns(shape, conversation, &rendered.text, assistants) {
+        return Ok(turns);
+    }
     let messages = &conversation.messages;
     // Markers also in the place of empty answers first: where that makes the template write something else, the
     // alignment notices, and the answers with text are aligned alone.
@@ -110,12 +116,13 @@ fn located(
     }
     let mut turns: Vec<(usize, Range<usize>)> = Vec::with_capacity(assistants.len());
     for turn in assistants {
-        let found = match aligned.iter().find(|(index, _)| index == turn) {
-            Some((_, range)) => range.clone(),
-            None => prefix::turn(template, shape, conversation, *turn, &rendered.text).ok_or_else(|| {
-                format!("the chat template rewrites messages[{turn}], so what to train was not found in its text")
-            })?,
-        };
+        let aligned = aligned.iter().find(|(index, _)| index == turn).map(|(_, range)| range.clone());
+        let prefix = || prefix::turn(template, shape, conversation, *turn, &rendered.text);
+        // What ends a call may be another token than what ends an answer: the prefixes show all of the turn.
+        let found = if calls_tool(&messages[*turn]) { prefix().or(aligned) } else { aligned.or_else(prefix) };
+        let found = found.ok_or_else(|| {
+            format!("the chat template rewrites messages[{turn}], so what to train was not found in its text")
+        })?;
         if turns.last().is_some_and(|(_, before)| before.end > found.start) {
             return Err(format!("messages[{turn}] was not found in its place in what the chat template made"));
         }

@@ -36,9 +36,21 @@ pub(super) fn turn(
         }
     };
     let answer_end = upto[start..].find(answer).map_or(start, |at| start + at + answer.len());
-    let end = shape.turn_end(&upto, answer_end, upto.len(), calls_tool(message));
+    // A call may be ended by another token than an answer; control tokens within it end nothing.
+    let end = match calls_tool(message) {
+        true => shape.first_terminator(&upto, answer_end),
+        false => shape.turn_end(&upto, answer_end, upto.len(), false),
+    };
     let end = end.unwrap_or_else(|| upto.trim_end().len()).max(answer_end);
     // Nothing said and nothing that ends it: there is nothing to train.
     let said = end > start || shape.terminator.is_empty();
-    (said && text.get(start..end) == Some(&upto[start..end])).then_some(start..end)
+    if !said || text.get(start..end) != Some(&upto[start..end]) {
+        return None;
+    }
+    // Where nothing ends a turn but what begins the next, only the whole text has it.
+    let end = match shape.terminator.is_empty() && end > start {
+        true => shape.immediate_end(text, end).unwrap_or(end),
+        false => end,
+    };
+    Some(start..end)
 }

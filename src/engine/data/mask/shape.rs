@@ -14,6 +14,8 @@ pub struct TurnShape {
     pub terminator: String,
     /// Control tokens of the vocabulary, longest first; each could end a turn.
     control_tokens: Vec<String>,
+    /// Whether one message may be written in several parts, each of which begins like the prompt for an answer.
+    pub(super) parts: bool,
 }
 
 /// Stands for an answer. Noncharacters of Unicode: no vocabulary has them, no template trims them.
@@ -50,7 +52,13 @@ impl TurnShape {
             }
             None => after.trim_end().to_string(),
         };
+        shape.parts = super::parts::probe(template, &shape);
         shape
+    }
+
+    /// The control token that the prompt for an answer begins with.
+    pub(super) fn opener(&self) -> Option<&str> {
+        self.control_token_at(&self.generation_prompt)
     }
 
     /// The control token that `text` begins with.
@@ -89,20 +97,23 @@ impl TurnShape {
     }
 
     /// Like [`Self::terminator_end`]; another control token will do.
-    fn immediate_end(&self, text: &str, from: usize) -> Option<usize> {
+    pub(super) fn immediate_end(&self, text: &str, from: usize) -> Option<usize> {
         let tail = text[from..].trim_start();
         let other = || self.control_token_at(tail).map(|token| text.len() - tail.len() + token.len());
         self.terminator_end(text, from).or_else(other)
+    }
+
+    /// The end of the first terminator behind `from`.
+    pub(super) fn first_terminator(&self, text: &str, from: usize) -> Option<usize> {
+        let terminator = self.terminator.trim_start();
+        (!terminator.is_empty()).then(|| text[from..].find(terminator).map(|at| from + at + terminator.len()))?
     }
 
     /// The end of a turn whose answer ends at `from`, within `text[..limit]`. After a tool call the call itself stands
     /// between the answer and the terminator.
     pub(super) fn turn_end(&self, text: &str, from: usize, limit: usize, calls_tool: bool) -> Option<usize> {
         let text = &text[..limit];
-        let first = || {
-            let terminator = self.terminator.trim_start();
-            (!terminator.is_empty()).then(|| text[from..].find(terminator).map(|at| from + at + terminator.len()))?
-        };
+        let first = || self.first_terminator(text, from);
         let immediate = || self.immediate_end(text, from);
         if calls_tool { first().or_else(immediate) } else { immediate().or_else(first) }
     }

@@ -80,18 +80,22 @@ fn differences(folder: &Path, published: bool) -> (usize, Differences) {
 #[test]
 fn trls_templates_train_what_trl_trains() {
     let (count, differences) = differences(&folder(), false);
-    assert_eq!(count, 70);
+    assert_eq!(count, 101);
     assert!(differences.is_empty(), "{differences:#?}");
 }
 
 /// TRL's variants train more than a model ever writes: the line break behind the terminator (for Phi-3 also the
 /// end-of-sequence token behind that, which ends the conversation), and for Qwen 2.5 the line break in front of an
-/// answer, which is the end of the prompt for it. Here that is not trained, and there is no other difference.
+/// answer, which is the end of the prompt for it; for gpt-oss that prompt itself. Here that is not trained, and there is
+/// no other difference.
 #[test]
 fn published_templates_train_what_trl_trains() {
     let (count, differences) = differences(&folder(), true);
-    assert_eq!(count, 51);
+    assert_eq!(count, 79);
     let expected = [
+        ("gptoss", TRL_BEFORE, "<|start|>assistant"),
+        // Where two answers follow one another.
+        ("gptoss", TRL_BEHIND, "<|start|>assistant"),
         ("phi3", TRL_BEHIND, "\n"),
         ("phi3", TRL_BEHIND, "\n</s>"),
         ("phi3_5", TRL_BEHIND, "\n"),
@@ -105,6 +109,39 @@ fn published_templates_train_what_trl_trains() {
     let expected: Differences =
         expected.into_iter().map(|(name, who, text)| (name.to_string(), who, text.to_string())).collect();
     assert_eq!(differences, expected);
+}
+
+/// What gpt-oss writes for one message: both channels, and what ends each.
+#[test]
+fn messages_in_two_parts_are_trained_whole() {
+    let source = std::fs::read_to_string(folder().join("gptoss.jinja")).unwrap();
+    let fixture: Value = serde_json::from_slice(&std::fs::read(folder().join("trl.json")).unwrap()).unwrap();
+    let mut tokenizer = text_tokenizer(&fixtures().join("masks"), source);
+    let control = fixture["control"].as_array().unwrap().iter().map(|t| AddedToken::from(t.as_str().unwrap(), true));
+    tokenizer.tokenizer.add_special_tokens(control).unwrap();
+    let encoder = Encoder::new(&tokenizer, now()).unwrap();
+    let call =
+        " to=functions.get_weather<|channel|>commentary json<|message|>{\"place\": \"Zürich\", \"days\": 1.0}<|call|>";
+    let text = |words: &str| format!("<|channel|>analysis<|message|>{words}<|end|><|start|>assistant");
+    let answer = |words: &str, end: &str| format!("<|channel|>final<|message|>{words}<|{end}|>");
+    let trained = |conversation: &str, loss_on: LossOn| -> Vec<String> {
+        let row = fixture["conversations"][conversation].as_object().unwrap();
+        let example = Reading::of(Format::Messages).read(row).unwrap();
+        let encoded = encoder.encode(&example, loss_on).unwrap().unwrap();
+        assert_eq!(encoder.verify(&example, &encoded, loss_on).unwrap(), [], "{conversation}");
+        let pairs: Vec<(u32, bool)> = encoded.tokens.into_iter().zip(encoded.trained).collect();
+        let runs = pairs.chunk_by(|a, b| a.1 == b.1).filter(|run| run[0].1);
+        runs.map(|run| tokenizer.decode(&run.iter().map(|pair| pair.0).collect::<Vec<_>>(), false).unwrap()).collect()
+    };
+    let all = LossOn::Completions;
+    assert_eq!(trained("thinking", all), [text("Two and two.") + &answer("4", "return")]);
+    assert_eq!(trained("thinking and a call", all), [text("I look.") + call]);
+    // The template drops a text before a call that an answer follows.
+    assert_eq!(
+        trained("text and a call, then answers", all),
+        [call.to_string(), answer("Clear.", "end"), text("I look again.") + call]
+    );
+    assert_eq!(trained("text and a call, then answers", LossOn::LastTurn), [text("I look again.") + call]);
 }
 
 /// With a folder of all of TRL's templates, made on demand.
