@@ -82,18 +82,39 @@ impl Table {
                 }
             ));
         }
-        Ok(Some(self.names.iter().cloned().zip(cells.map(value)).collect()))
+        Ok(Some(self.names.iter().zip(cells).map(|(name, cell)| (name.clone(), value(name, cell))).collect()))
     }
 }
 
-/// A cell's value: a text, or the list or object that it spells out.
-fn value(cell: &str) -> Value {
+/// A cell's value: the text that it is, whatever it looks like. Columns that are lists by their nature (messages, tools,
+/// history) are read from such a text where they are used. Only a column that may be a text as well as messages has to
+/// be told apart here, where it is known that the file has no other way to write a list.
+fn value(name: &str, cell: &str) -> Value {
+    const EITHER: [&str; 4] = ["prompt", "completion", "chosen", "rejected"];
     if cell.trim_start().starts_with(['[', '{'])
-        && let Ok(value @ (Value::Array(_) | Value::Object(_))) = serde_json::from_str(cell)
+        && EITHER.iter().any(|either| name.trim().eq_ignore_ascii_case(either))
+        && let Ok(value) = serde_json::from_str(cell)
+        && are_messages(&value)
     {
         return value;
     }
     Value::from(cell)
+}
+
+/// Whether this is a message or a list of them, and not any other JSON.
+fn are_messages(value: &Value) -> bool {
+    let message = |value: &Value| {
+        let role = |fields: &Map<String, Value>| {
+            [("role", "content"), ("from", "value")]
+                .iter()
+                .any(|(role, content)| fields.get(*role).is_some_and(Value::is_string) && fields.contains_key(*content))
+        };
+        value.as_object().is_some_and(role)
+    };
+    match value {
+        Value::Array(list) => !list.is_empty() && list.iter().all(message),
+        other => message(other),
+    }
 }
 
 /// A first line `sep=;`, by which Excel tells itself the delimiter.

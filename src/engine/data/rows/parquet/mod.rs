@@ -4,15 +4,14 @@
 //! of rows are in memory.
 
 mod assemble;
+mod chunks;
 mod schema;
 mod values;
 
-use std::fs::File;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use ::bytes::Bytes;
 use ::parquet::basic::Compression;
 use ::parquet::column::reader::ColumnReader;
 use ::parquet::errors::{ParquetError, Result as ParquetResult};
@@ -20,6 +19,7 @@ use ::parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileRea
 use serde_json::{Map, Value};
 
 use self::assemble::{Columns, assemble};
+use self::chunks::{Chunks, Place};
 use self::schema::Schema;
 use super::bytes::Backing;
 use crate::engine::{Error, Result};
@@ -59,10 +59,11 @@ struct Group {
 
 impl ParquetFile {
     pub fn open(backing: &Backing, path: &Path) -> Result<ParquetFile> {
-        let chunks = match backing {
-            Backing::Disk => Chunks::File(Backing::file(path)?),
-            Backing::Memory(bytes) => Chunks::Memory(bytes.clone()),
-        };
+        let chunks = Chunks::new(match backing {
+            Backing::Disk => Place::File(Backing::file(path)?),
+            Backing::Memory(bytes) => Place::Memory(bytes.clone()),
+        });
+        let limits = chunks.limits();
         let mut tail = [0; 4];
         let length = chunks.len();
         if let Ok(mut reader) = chunks.get_read(length.saturating_sub(4)) {
@@ -96,6 +97,11 @@ impl ParquetFile {
             rows = rows.checked_add(count).ok_or_else(|| failed("it claims too many rows".into()))?;
             starts.push(rows);
         }
+        guarded(|| {
+            limits.set(file.metadata());
+            Ok(())
+        })
+        .map_err(failed)?;
         if schema.leaves.is_empty() && rows > 0 {
             return Err(Error::file("the Parquet file has rows, but no columns", path));
         }
@@ -182,56 +188,5 @@ fn guarded<T>(read: impl FnOnce() -> ParquetResult<T>) -> std::result::Result<T,
             other => other.to_string(),
         }),
         Err(_) => Err("its parts contradict each other".into()),
-    }
-}
-
-/// The bytes of a Parquet file.
-enum Chunks {
-    File(File),
-    Memory(Bytes),
-}
-
-impl Length for Chunks {
-    fn len(&self) -> u64 {
-        match self {
-            Chunks::File(file) => file.len(),
-            Chunks::Memory(bytes) => bytes.len() as u64,
-        }
-    }
-}
-
-/// Bytes whose end is an error. The library takes nothing for an answer when it skips parts, so that a header of a few bytes
-/// that claims billions of them would keep it busy for minutes.
-struct Bounded<R>(R);
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        match self.0.read(into)? {
-            0 if !into.is_empty() => Err(std::io::ErrorKind::UnexpectedEof.into()),
-            read => Ok(read),
-        }
-    }
-}
-
-impl ChunkReader for Chunks {
-    type T = Box<dyn Read + Send>;
-
-    fn get_read(&self, start: u64) -> ParquetResult<Self::T> {
-        Ok(match self {
-            Chunks::File(file) => Box::new(Bounded(file.get_read(start)?)),
-            Chunks::Memory(bytes) => Box::new(Bounded(bytes.get_read(start)?)),
-        })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
-        // Before memory is made ready for what the file cannot hold.
-        let end = start.checked_add(length as u64);
-        if end.is_none_or(|end| end > self.len()) {
-            return Err(ParquetError::EOF("a part lies behind the file's end".into()));
-        }
-        match self {
-            Chunks::File(file) => file.get_bytes(start, length),
-            Chunks::Memory(bytes) => bytes.get_bytes(start, length),
-        }
     }
 }
