@@ -69,6 +69,8 @@ pub struct Studio {
     pub run_name: String,
     /// The run that is trained, while another one is shown.
     parked: Option<RunView>,
+    /// The draft that Start was given for, while the checks that decide are not done.
+    asked: Option<Box<RunConfig>>,
     /// A run being read from the disk, and what for.
     reading: Option<(Job<RunView>, Purpose)>,
     /// The trained run, read again because its steps came faster than they were drawn.
@@ -108,6 +110,7 @@ impl Studio {
             adapters: Adapters::default(),
             chat: Chat::default(),
             export: Export::default(),
+            asked: None,
             reading: None,
             catching_up: None,
             prefs_path,
@@ -142,6 +145,9 @@ impl Studio {
             self.device_read = Instant::now();
             self.shared.device.refresh();
             self.reprice();
+        }
+        if self.asked.is_some() {
+            self.begin_or_wait();
         }
         self.remember();
     }
@@ -211,6 +217,11 @@ impl Studio {
     /// Whether a run is being trained.
     pub fn is_training(&self) -> bool {
         self.training.as_ref().is_some_and(Training::active)
+    }
+
+    /// Whether a run begins by itself as soon as the checks are done, because Start was given before.
+    pub fn about_to_start(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// Whether Start would train; [`gate::checks`] says why not.
@@ -303,16 +314,36 @@ impl Studio {
             return;
         }
         self.shared.prefs.room = Room::Train;
-        if let Some(check) = gate::refusal(self) {
-            // The room then shows the gate with its ways out.
-            self.view = None;
-            let text = format!("training cannot begin yet: {}: {}", check.topic.title(), check.sentence);
-            self.shared.notices.tell(Severity::Warning, text);
+        self.asked = Some(Box::new(self.shared.run.clone()));
+        self.begin_or_wait();
+    }
+
+    /// Begins the run that was asked for, if the gate is open; says why not, if it stays shut. While something is still
+    /// being looked at, the wish is kept.
+    fn begin_or_wait(&mut self) {
+        // What was changed since may be half done: it must not begin by itself.
+        if self.asked.as_deref() != Some(&self.shared.run) {
+            self.asked = None;
+            let text = "the run was changed before it began: press Start when it is as you want it";
+            self.shared.notices.tell(Severity::Info, text);
             return;
         }
-        let config = placed(&self.shared.run, &self.shared.prefs);
-        let view = RunView::new(config, f64::from(self.shared.prefs.smoothing));
-        self.train_view(view, None);
+        match gate::refusal(self) {
+            None => {
+                let config = placed(&self.shared.run, &self.shared.prefs);
+                let view = RunView::new(config, f64::from(self.shared.prefs.smoothing));
+                self.train_view(view, None);
+            }
+            Some(check) => {
+                // The room then shows the gate with its ways out.
+                self.view = None;
+                if check.verdict == gate::Verdict::Refused {
+                    self.asked = None;
+                    let text = format!("training cannot begin yet: {}: {}", check.topic.title(), check.sentence);
+                    self.shared.notices.tell(Severity::Warning, text);
+                }
+            }
+        }
     }
 
     fn resume(&mut self, dir: PathBuf) {
@@ -332,6 +363,7 @@ impl Studio {
         let config = view.config.clone();
         self.view = Some(view);
         self.parked = None;
+        self.asked = None;
         self.reading = None;
         self.catching_up = None;
         self.training = Some(Training::start(config, resume, name, &self.shared.waker));
@@ -374,6 +406,7 @@ impl Studio {
                 self.shared.prefs.room = Room::Train;
             }
             TrainCommand::CancelReading => self.reading = None,
+            TrainCommand::CancelStart => self.asked = None,
         }
     }
 

@@ -27,6 +27,8 @@ pub enum TrainCommand {
     Live,
     /// The run that is being read from the disk need not be shown.
     CancelReading,
+    /// Do not begin the run that was to begin as soon as the checks are done.
+    CancelStart,
 }
 
 /// Events that fit into the channel.

@@ -29,7 +29,7 @@ impl Timing {
         Timing { began: asked.then_some(began), start: None, shows: Vec::new(), frames: 0 }
     }
 
-    /// Start was `given`, and a run begins.
+    /// Start was `given`, and a run begins, or will as soon as the checks are done.
     pub fn start(&mut self, given: Instant) {
         self.start = Some(given);
     }

@@ -115,10 +115,20 @@ pub fn severity_look(ui: &Ui, severity: Severity) -> (MaterialIcon, Color32) {
 pub fn message(ui: &mut Ui, severity: Severity, text: &str) -> Response {
     let (icon, color) = severity_look(ui, severity);
     ui.horizontal_top(|ui| {
-        ui.label(glyph(icon).color(color).size(16.0));
+        line_icon(ui, icon, color);
         ui.add(Label::new(shorten_homes_in(text)).wrap().selectable(true))
     })
     .inner
+}
+
+/// An icon before a text, in the middle of its first line: as a label it would stand as low as its own line is high.
+pub fn line_icon(ui: &mut Ui, icon: MaterialIcon, color: Color32) {
+    let size = vec2(16.0, ui.text_style_height(&egui::TextStyle::Body));
+    let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+    let font = egui::FontId::new(16.0, egui::FontFamily::Name(egui_material_icons::FONT_FAMILY.into()));
+    let galley = ui.painter().layout_no_wrap(icon.codepoint.to_string(), font, color);
+    let at = Align2::CENTER_CENTER.align_size_within_rect(galley.size(), rect).min;
+    ui.painter().galley(at, galley, color);
 }
 
 /// What a room shows when there is nothing yet.

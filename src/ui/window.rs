@@ -131,7 +131,7 @@ impl Window {
             let start = matches!(command, Command::Start) && !self.studio.is_training();
             let given = Instant::now();
             self.studio.apply(command);
-            if start && self.studio.is_training() {
+            if start && (self.studio.is_training() || self.studio.about_to_start()) {
                 self.timing.start(given);
             }
             let prefs = &self.studio.shared.prefs;

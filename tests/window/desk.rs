@@ -129,16 +129,10 @@ impl Window<'_> {
         }
     }
 
-    /// Presses Start until a run begins: just after the launch the model may still be being read, and Start is refused.
+    /// Presses Start, once: the run begins as soon as model and rows are read, however long that takes.
     pub fn start(&mut self) -> PathBuf {
-        let mut pressed: Option<Instant> = None;
-        self.wait("a run folder", 60, |window| {
-            if pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(3)) {
-                window.press("ctrl+Return");
-                pressed = Some(Instant::now());
-            }
-            window.desk.run()
-        })
+        self.press("ctrl+Return");
+        self.wait("a run folder", 120, |window| window.desk.run())
     }
 
     /// Waits until the program has ended by itself.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::common;
-use super::desk::{Desk, Window};
+use super::desk::Desk;
 use super::losses;
 
 /// Times that each thing is measured.
@@ -25,20 +25,6 @@ fn smollm2(steps: usize) -> Option<String> {
         model.display(),
         rows.display()
     ))
-}
-
-/// Presses Start until a run begins: rows of any size have to be read first.
-fn start(window: &mut Window) {
-    for _ in 0..30 {
-        window.press("ctrl+Return");
-        for _ in 0..40 {
-            if window.desk.run().is_some() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-    panic!("no run begins; {}", window.said());
 }
 
 /// Tokens a second of a run, its first two steps left out; and the same by what its process was given of the processors,
@@ -105,7 +91,7 @@ fn launch_and_first_point() {
             run.iter().for_each(|run| desk.prepare(run));
             let mut window = desk.open();
             launch.extend(window.told("first_frame_ms"));
-            start(&mut window);
+            window.start();
             times.push(window.wait("a point", 120, |w| w.told("start_to_first_point_ms")));
         }
         print(what, "ms", times);
@@ -141,7 +127,7 @@ fn speed_in_the_window_and_without() {
         let Some(desk) = Desk::new() else { return };
         desk.prepare(&run);
         let mut window = desk.open();
-        start(&mut window);
+        window.start();
         let inside = Speed::of(window.child.id(), || desk.run()).both();
         window.wait("the end of the run", 60, |w| losses(&w.desk.run()?).len().checked_sub(20));
         std::thread::sleep(Duration::from_secs(1));

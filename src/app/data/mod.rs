@@ -158,7 +158,10 @@ impl DataState {
         };
         if self.key.as_ref() != Some(&key) {
             let typing = self.reading.is_some() || self.changed.is_some_and(|at| at.elapsed() < 2 * PAUSE);
-            self.read(key, shared, if typing { PAUSE } else { Duration::ZERO });
+            let pause = if typing { PAUSE } else { Duration::ZERO };
+            #[cfg(test)]
+            let pause = self.held_up.unwrap_or(pause);
+            self.read(key, shared, pause);
         } else if self.reading.is_none() {
             self.count(shared);
         }
@@ -170,6 +173,9 @@ impl DataState {
         (self.info, self.problem) = (None, None);
         (self.counted, self.counting) = (None, None);
         self.finding = Finding::default();
+    /// A longer pause before reading, for tests of what happens meanwhile.
+    #[cfg(test)]
+    pub(crate) held_up: Option<Duration>,
         // The row stays in sight while the same rows are read in another way.
         if !same_file || !same_model {
             let row = if same_file { self.look.row } else { 0 };

@@ -1,16 +1,19 @@
 //! Before a run: the gate, what will happen, the prompts that are answered on the way, and where the run goes.
 
-use eframe::egui::{self, Align, DragValue, Label, Layout, RichText, TextEdit, Ui};
+use eframe::egui::{self, Align, Button, DragValue, Label, Layout, RichText, Sense, Stroke, TextEdit, Ui, vec2};
 use egui_material_icons::icons;
 
 use super::super::action::Action;
 use super::super::theme;
-use super::super::widgets::{card, fact, icon_button, icon_text_button, page_header, primary_button, two_columns};
+use super::super::widgets::{
+    card, fact, icon_button, icon_text_button, page_header, primary_button, strong, two_columns,
+};
 use crate::app::command::Commands;
-use crate::app::gate::{self, Verdict};
+use crate::app::gate::{self, Check, Verdict};
 use crate::app::training::TrainCommand;
 use crate::app::{Command, Studio};
 use crate::engine::config::{RunConfig, shorten_home};
+use crate::ui::busy;
 use crate::units::{duration, grouped};
 
 /// Most prompts: each is answered by two models at every round.
@@ -27,15 +30,20 @@ impl Prepare {
     /// The page.
     pub fn ui(&mut self, ui: &mut Ui, studio: &Studio, commands: &mut Commands, actions: &mut Vec<Action>) {
         let checks = gate::checks(studio);
-        let ready = checks.iter().all(|c| matches!(c.verdict, Verdict::Good | Verdict::Warning));
         page_header(ui, "Train", "What was checked, and what will happen when you press Start.", |ui| {
-            let hover = checks.iter().find(|c| !matches!(c.verdict, Verdict::Good | Verdict::Warning));
-            let response = primary_button(ui, icons::ICON_PLAY_ARROW, "Start training", ready);
+            if studio.about_to_start() {
+                about_to_start(ui, &checks, commands);
+                return;
+            }
+            let refused = checks.iter().find(|check| check.verdict == Verdict::Refused);
+            let response = primary_button(ui, icons::ICON_PLAY_ARROW, "Start training", refused.is_none());
             if response.clicked() {
                 actions.push(Action::Start);
             }
-            if let Some(check) = hover {
+            if let Some(check) = refused {
                 response.on_disabled_hover_text(&check.sentence);
+            } else if checks.iter().any(|check| check.verdict == Verdict::Waiting) {
+                response.on_hover_text("The run begins as soon as everything is looked at.");
             }
         });
         let mut right = |ui: &mut Ui, commands: &mut Commands| {
@@ -143,6 +151,22 @@ impl Prepare {
             }
         });
     }
+}
+
+/// Start was pressed before everything was looked at: what is waited for, and the way back.
+fn about_to_start(ui: &mut Ui, checks: &[Check], commands: &mut Commands) {
+    if ui.add(Button::new("Cancel the start").min_size(vec2(0.0, 32.0))).clicked() {
+        commands.send(Command::Train(TrainCommand::CancelStart));
+    }
+    let (text, p) = ("Starts when the checks are done", theme::palette(ui));
+    // Not greyed: it says what is going to happen.
+    let button = Button::new(strong(text).color(p.text)).fill(p.chosen).stroke(Stroke::NONE).sense(Sense::hover());
+    let response = ui.add(button.min_size(vec2(96.0, 32.0)));
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, false, text));
+    if let Some(check) = checks.iter().find(|check| check.verdict == Verdict::Waiting) {
+        response.on_hover_text(&check.sentence);
+    }
+    busy::spinner(ui);
 }
 
 /// The run's name and folder.

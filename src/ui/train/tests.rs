@@ -1,7 +1,7 @@
 //! The room, driven by accessible names.
 
 use eframe::egui::{Theme, ViewportEvent, ViewportId};
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 
 use super::super::testing::TestWindow;
 use super::Picture;
@@ -205,6 +205,93 @@ fn what_is_missing_is_said_and_start_does_nothing() {
     w.picture("train-refused");
     w.click("Choose other data");
     assert_eq!(w.window().studio.shared.prefs.room, Room::Data);
+}
+
+/// Sets these rows, which take a while to be read.
+fn type_rows(w: &mut TestWindow, path: &str) {
+    w.window().studio.data.held_up = Some(std::time::Duration::from_secs(3));
+    for path in ["/no/such/rows.jsonl", path] {
+        let mut run = w.window().studio.shared.run.clone();
+        run.data.train = path.into();
+        w.window().studio.apply(Command::Edit(Box::new(run)));
+    }
+    w.harness.run_steps(2);
+    assert!(w.window().studio.data.busy());
+}
+
+#[test]
+fn a_start_that_was_pressed_too_early_is_remembered() {
+    let mut w = window(|run| run.train.max_steps = 2);
+    type_rows(&mut w, "builtin:pirate");
+    w.click("Start training");
+    assert!(w.window().studio.about_to_start() && !w.window().studio.is_training());
+    w.harness.get_by_label("Starts when the checks are done");
+    assert!(w.harness.query_by_label("Start training").is_none());
+    w.picture("train-about-to-start");
+    // The way back.
+    w.click("Cancel the start");
+    w.wait("the gate is open", 30, |w| w.studio.may_start());
+    assert!(w.window().studio.training.is_none());
+    w.harness.get_by_label("Start training");
+    // Pressed once, it begins by itself; who went elsewhere meanwhile stays there.
+    type_rows(&mut w, "builtin:pirate");
+    w.click("Start training");
+    w.go(Room::Data);
+    w.wait("the run begins", 30, |w| w.studio.is_training());
+    assert_eq!(w.window().studio.shared.prefs.room, Room::Data);
+    assert!(!w.window().studio.about_to_start());
+    w.wait("it ends", 60, |w| ending(w) == Some(Ending::Finished));
+    assert_eq!(step_of(w.window()), 2);
+}
+
+#[test]
+fn a_remembered_start_is_refused_with_what_was_found_and_forgotten_when_the_run_is_changed() {
+    let mut w = window(|_| {});
+    type_rows(&mut w, "/no/such/rows.csv");
+    w.click("Start training");
+    w.wait("the refusal", 30, |w| !w.studio.about_to_start());
+    assert!(w.window().studio.training.is_none());
+    w.harness.get_by_label("Data: cannot begin");
+    let said = |w: &mut TestWindow| w.window().studio.shared.notices.all().next_back().unwrap().text.clone();
+    let text = said(&mut w);
+    assert!(text.contains("training cannot begin yet: Data: ") && text.contains("/no/such/rows.csv"), "{text}");
+
+    type_rows(&mut w, "builtin:pirate");
+    w.click("Start training");
+    let mut run = w.window().studio.shared.run.clone();
+    run.method.rank = 2;
+    w.window().studio.apply(Command::Edit(Box::new(run)));
+    w.wait("the gate is open", 30, |w| w.studio.may_start());
+    assert!(w.window().studio.training.is_none() && !w.window().studio.about_to_start());
+    assert!(said(&mut w).contains("the run was changed before it began"));
+}
+
+/// A chat template whose tags name the user's words as what is to be trained.
+const TRAINS_THE_USER: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{% generation %}{{ m.content }}\
+                               <|im_end|>{% endgeneration %}\n{% endfor %}";
+
+#[test]
+fn a_mask_that_trains_the_users_words_is_shown_and_refused() {
+    let mut w = window(|_| {});
+    let mut run = w.window().studio.shared.run.clone();
+    run.data.chat_template = TRAINS_THE_USER.into();
+    w.window().studio.apply(Command::Edit(Box::new(run)));
+    w.wait_until_ready();
+    w.harness.get_by_label("Data: cannot begin");
+    assert!(w.harness.query_all_by_label_contains("ords of a user turn are trained in ").next().is_some());
+    let start = w.harness.get_by_label("Start training");
+    assert!(start.accesskit_node().is_disabled());
+    // Also for who knows the key.
+    w.window().studio.apply(Command::Start);
+    w.harness.run_steps(3);
+    assert!(w.window().studio.training.is_none() && !w.window().studio.about_to_start());
+    w.picture("train-error-finding");
+    w.click("Look at the data");
+    assert_eq!(w.window().studio.shared.prefs.room, Room::Data);
+    assert!(w.harness.query_all_by_label_contains("ords of a user turn are trained in ").next().is_some());
+    w.picture("data-error-finding");
+    w.click("row 1");
+    w.wait("the row", 30, |w| !w.studio.data.look.waiting());
 }
 
 #[test]
