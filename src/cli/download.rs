@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::interrupt;
 use super::output::{Failure, bytes, duration, interactive, json, note, say};
 use crate::engine::Error;
-use crate::engine::hub::{Hub, HubId, Listing, Problem, Progress, Reference, RepoKind, problem};
+use crate::engine::hub::{Hub, HubId, Listing, PartChoice, Problem, Progress, Reference, RepoKind, problem};
 
 /// Arguments of `download`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,12 @@ pub(super) struct Args {
     /// The id is a dataset's
     #[arg(long)]
     dataset: bool,
+    /// A configuration of the dataset; its default one if none is named
+    #[arg(long, requires = "dataset", value_name = "NAME")]
+    config: Option<String>,
+    /// A split of the dataset; train if none is named
+    #[arg(long, requires = "dataset", value_name = "NAME")]
+    split: Option<String>,
     /// Print one JSON object an event
     #[arg(long)]
     json: bool,
@@ -47,7 +53,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let hub = Hub::from_environment().with_cancel(stop_flag());
     let started = Instant::now();
-    let listing = listed(&hub, &id)?;
+    let part = PartChoice {
+        config: args.config.clone().unwrap_or_default(),
+        split: args.split.clone().unwrap_or_default(),
+        held_out: false,
+    };
+    let listing = listed_part(&hub, &id, &part)?;
     let (commit, total_bytes) = (listing.commit.as_str(), listing.total_bytes());
     let missing_bytes = hub.missing_bytes(&listing);
     if args.json {
@@ -82,9 +93,13 @@ pub(super) fn fetch_missing(name: &str) -> Result<(), Failure> {
 
 /// The files of an id that are needed. A name that is nowhere may have been meant as a path.
 pub(super) fn listed(hub: &Hub, id: &HubId) -> Result<Listing, Failure> {
+    listed_part(hub, id, &PartChoice::default())
+}
+
+fn listed_part(hub: &Hub, id: &HubId, part: &PartChoice) -> Result<Listing, Failure> {
     let listing = match id.kind {
         RepoKind::Model => hub.model_files(id),
-        RepoKind::Dataset => hub.dataset_files(id),
+        RepoKind::Dataset => hub.dataset_part(id, part),
     };
     listing.map_err(|error| match error {
         Error::Hub { problem: problem @ (Problem::NotFound | Problem::Offline), message } if id.file.is_none() => {

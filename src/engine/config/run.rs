@@ -163,6 +163,12 @@ pub struct DataConfig {
     pub validation_fraction: f64,
     /// Number of training rows that are held out for the validation loss instead; 0 for none.
     pub validation_rows: usize,
+    /// The configuration of a data set of the Hub; empty for its default one.
+    pub hub_config: String,
+    /// The split of a data set of the Hub that is trained on; empty for `train`.
+    pub hub_split: String,
+    /// The split of a data set of the Hub that `validation` names; empty for `validation` or `test`.
+    pub hub_validation_split: String,
     /// Shape of the rows.
     pub format: DataFormat,
     /// Longest sequence in tokens; with packing, the size of a pack.
@@ -315,6 +321,9 @@ impl Default for DataConfig {
             validation: String::new(),
             validation_fraction: 0.0,
             validation_rows: 0,
+            hub_config: String::new(),
+            hub_split: String::new(),
+            hub_validation_split: String::new(),
             format: DataFormat::default(),
             max_seq_len: 512,
             packing: true,

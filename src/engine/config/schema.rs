@@ -142,6 +142,14 @@ pub const FIELDS: &[Field] = &[
     of("data", "validation", Kind::Text, "A file of rows that are never trained on, for the validation loss."),
     of("data", "validation_fraction", below(0.0, 1.0), "Share of the training rows held out for the validation loss."),
     of("data", "validation_rows", count(0), "Number of training rows held out for the validation loss; 0: none."),
+    of("data", "hub_config", Kind::Text, "Configuration of a data set of the Hub; empty: its default one."),
+    of("data", "hub_split", Kind::Text, "Split of a data set of the Hub to train on; empty: train."),
+    of(
+        "data",
+        "hub_validation_split",
+        Kind::Text,
+        "Split of the data set of the Hub that validation names; empty: validation or test.",
+    ),
     of(
         "data",
         "format",

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::Hub;
 use super::http::{KeepGoing, Patience, Session};
 use super::id::{HubId, RepoKind, is_commit, is_inside};
+use super::parts::{DatasetParts, PartChoice};
 use super::problem::Problem;
 use super::refusal::gated;
 use super::select::{self, ModelFiles};
@@ -86,19 +87,44 @@ impl Hub {
 
     /// The data files of a data set's training split in its default configuration, or the one that the id names.
     pub fn dataset_files(&self, id: &HubId) -> Result<Listing> {
+        self.dataset_part(id, &PartChoice::default())
+    }
+
+    /// The data files of one split of a data set, or the one that the id names.
+    pub fn dataset_part(&self, id: &HubId, choice: &PartChoice) -> Result<Listing> {
         let (session, mut keep_going) = (Session::new(self)?, self.keep_going());
         let (mut listing, info) = self.repository(&session, id, &mut keep_going)?;
         listing.files = match &id.file {
             Some(name) => vec![named_file(&listing, name)?],
-            None => select::dataset_files(&listing.files, &info["cardData"]),
+            None => {
+                let parts = self.parts_of(&listing, &info)?;
+                let (_, split) = parts.find(id, choice)?;
+                let chosen = |file: &RemoteFile| split.files.iter().any(|(path, _)| *path == file.path);
+                listing.files.into_iter().filter(chosen).collect()
+            }
         };
-        if listing.files.is_empty() {
+        self.check_access(&session, &listing, &info, &mut keep_going)?;
+        Ok(listing)
+    }
+
+    /// The configurations and splits of a data set. They are remembered: see [`Hub::known_parts`].
+    pub fn dataset_parts(&self, id: &HubId) -> Result<DatasetParts> {
+        let (session, mut keep_going) = (Session::new(self)?, self.keep_going());
+        let (listing, info) = self.repository(&session, id, &mut keep_going)?;
+        self.parts_of(&listing, &info)
+    }
+
+    fn parts_of(&self, listing: &Listing, info: &Value) -> Result<DatasetParts> {
+        let id = &listing.id;
+        let parts = DatasetParts::of(&listing.commit, &listing.files, &info["cardData"]);
+        if parts.configs.is_empty() {
             let message =
                 format!("{id} has no .jsonl, .json, .csv, .tsv, .parquet or .txt file, so there are no rows to read");
             return Err(Problem::Unusable.error(message));
         }
-        self.check_access(&session, &listing, &info, &mut keep_going)?;
-        Ok(listing)
+        // Where it cannot be kept, the download says why nothing can be written.
+        let _ = self.keep_parts(id, &parts);
+        Ok(parts)
     }
 
     /// All files of a repository, and what the API says of it.

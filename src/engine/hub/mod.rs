@@ -25,6 +25,7 @@ mod id;
 mod listing;
 mod local;
 mod meter;
+mod parts;
 mod problem;
 mod refusal;
 mod select;
@@ -39,6 +40,7 @@ pub use id::{HubId, Reference, RepoKind};
 pub use listing::{Listing, RemoteFile};
 pub use local::{LocalKind, LocalModel, LocalOrigin, local_models};
 pub use meter::Progress;
+pub use parts::{DatasetConfig, DatasetParts, DatasetSplit, PartChoice};
 pub use problem::{Problem, problem};
 pub use settings::Token;
 

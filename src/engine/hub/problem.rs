@@ -33,6 +33,8 @@ pub enum Problem {
         /// The files to choose from, with their sizes in bytes.
         files: Vec<(String, u64)>,
     },
+    /// The data set has no such configuration or split.
+    NoSuchPart,
     /// The repository has nothing that can be used.
     Unusable,
     /// The person stopped the download.

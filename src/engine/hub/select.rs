@@ -4,6 +4,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::listing::RemoteFile;
+use super::parts::{DatasetConfig, DatasetSplit};
 
 /// What a model's repository has for training.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,61 +119,109 @@ pub(super) const DATA_ENDINGS: [&str; 17] = [
 /// Files that describe a data set and hold no rows.
 const NO_DATA: [&str; 6] =
     ["dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json", "README.txt", "requirements.txt"];
-/// Words that name another split than the one to train on.
-const OTHER_SPLITS: [&str; 7] = ["test", "testing", "eval", "evaluation", "valid", "validation", "dev"];
+/// Words that name a split in a file's name, as the library `datasets` knows them.
+const SPLITS: [(&str, &[&str]); 3] = [
+    ("train", &["train", "training"]),
+    ("validation", &["validation", "valid", "val", "dev"]),
+    ("test", &["test", "testing", "eval", "evaluation"]),
+];
 
-/// The data files of the default configuration's training split. `card` is the front matter of the README as the API
-/// gives it; without one, the names of the files decide, by the rules of the library `datasets`.
-pub(super) fn dataset_files(all: &[RemoteFile], card: &Value) -> Vec<RemoteFile> {
+/// The files that may hold rows.
+fn data_files(all: &[RemoteFile]) -> Vec<&RemoteFile> {
     let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_string();
     let is_data = |file: &&RemoteFile| {
         let lower = file.path.to_ascii_lowercase();
         let hidden = file.path.split('/').any(|part| part.starts_with('.') || part.starts_with("__"));
         !hidden && !NO_DATA.contains(&name(&file.path).as_str()) && DATA_ENDINGS.iter().any(|e| lower.ends_with(e))
     };
-    let data: Vec<_> = all.iter().filter(is_data).cloned().collect();
-    if let Some(patterns) = card_patterns(card) {
-        let matching = |file: &&RemoteFile| patterns.iter().any(|pattern| pattern.is_match(&file.path));
-        let found: Vec<_> = data.iter().filter(matching).cloned().collect();
-        if !found.is_empty() {
-            return found;
-        }
-    }
-    let words = |path: &str| -> Vec<String> {
-        path.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphabetic()).map(str::to_string).collect()
-    };
-    let is_train = |file: &&RemoteFile| words(&file.path).iter().any(|w| w == "train" || w == "training");
-    let is_other = |file: &&RemoteFile| words(&file.path).iter().any(|w| OTHER_SPLITS.contains(&w.as_str()));
-    let mut split: Vec<_> = data.iter().filter(is_train).cloned().collect();
-    if split.is_empty() {
-        split = data.iter().filter(|file| !is_other(file)).cloned().collect();
-    }
-    if split.is_empty() {
-        split = data;
-    }
-    // The same rows often come in two formats: one of them is enough.
-    let of = |ending: &str| split.iter().filter(|f| f.path.to_ascii_lowercase().ends_with(ending)).cloned().collect();
-    DATA_ENDINGS.iter().map(|ending| of(ending)).find(|found: &Vec<_>| !found.is_empty()).unwrap_or_default()
+    all.iter().filter(is_data).collect()
 }
 
-/// The patterns of the training split in the default configuration of a data set's card.
-fn card_patterns(card: &Value) -> Option<Vec<Regex>> {
-    let configs = card.get("configs")?.as_array()?;
-    let is_default = |config: &&Value| config["default"] == true || config["config_name"] == "default";
-    let config = configs.iter().find(is_default).or(configs.first())?;
-    let files = &config["data_files"];
-    let texts = |value: &Value| -> Vec<String> {
-        match value {
-            Value::String(text) => vec![text.clone()],
-            Value::Array(list) => list.iter().filter_map(|v| v.as_str().map(str::to_string)).collect(),
-            _ => Vec::new(),
+fn split_of(name: &str, files: impl IntoIterator<Item = impl std::borrow::Borrow<RemoteFile>>) -> DatasetSplit {
+    let file = |file: &RemoteFile| (file.path.clone(), file.size);
+    DatasetSplit { name: name.into(), files: files.into_iter().map(|f| file(f.borrow())).collect() }
+}
+
+/// The splits that the names of the files tell: what names none is for training, where nothing else is.
+pub(super) fn named_splits(all: &[RemoteFile]) -> Vec<DatasetSplit> {
+    let mut splits: Vec<(&str, Vec<&RemoteFile>)> = SPLITS.iter().map(|(name, _)| (*name, Vec::new())).collect();
+    let mut unnamed = Vec::new();
+    for file in data_files(all) {
+        let lower = file.path.to_ascii_lowercase();
+        let has = |words: &[&str]| lower.split(|c: char| !c.is_ascii_alphabetic()).any(|word| words.contains(&word));
+        match SPLITS.iter().position(|(_, words)| has(words)) {
+            Some(at) => splits[at].1.push(file),
+            None => unnamed.push(file),
         }
+    }
+    if splits[0].1.is_empty() {
+        splits[0].1 = unnamed;
+    }
+    let named = splits.into_iter().filter(|(_, files)| !files.is_empty());
+    named.map(|(name, files)| split_of(name, of_one_kind(files))).collect()
+}
+
+/// The same rows often come in two formats: one of them is enough.
+fn of_one_kind(files: Vec<&RemoteFile>) -> Vec<&RemoteFile> {
+    let of = |ending: &str| -> Vec<&RemoteFile> {
+        files.iter().filter(|f| f.path.to_ascii_lowercase().ends_with(ending)).copied().collect()
     };
-    let splits = || files.as_array().into_iter().flatten().filter(|entry| entry.is_object());
-    let split = splits().find(|entry| entry["split"] == "train").or_else(|| splits().next());
-    let patterns = split.map_or_else(|| texts(files), |entry| texts(&entry["path"]));
-    let patterns: Vec<Regex> = patterns.iter().filter_map(|pattern| glob(pattern)).collect();
-    (!patterns.is_empty()).then_some(patterns)
+    DATA_ENDINGS.iter().map(|ending| of(ending)).find(|found| !found.is_empty()).unwrap_or_default()
+}
+
+/// The configurations that a data set's card names and that have files, the default one first.
+pub(super) fn card_configs(all: &[RemoteFile], card: &Value) -> Vec<DatasetConfig> {
+    let Some(named) = card.get("configs").and_then(Value::as_array) else { return Vec::new() };
+    let data = data_files(all);
+    let mut configs: Vec<(bool, DatasetConfig)> = Vec::new();
+    for config in named {
+        let name = config["config_name"].as_str().unwrap_or("default");
+        let splits = card_splits(config, &data);
+        if !splits.is_empty() && !configs.iter().any(|(_, other)| other.name == name) {
+            let is_default = config["default"] == true;
+            configs.push((is_default, DatasetConfig { name: name.into(), splits }));
+        }
+    }
+    let chosen = configs.iter().position(|(is_default, _)| *is_default);
+    let chosen = chosen.or_else(|| configs.iter().position(|(_, config)| config.name == "default"));
+    if let Some(at) = chosen {
+        configs[..=at].rotate_right(1);
+    }
+    configs.into_iter().map(|(_, config)| config).collect()
+}
+
+/// The splits of one configuration of a card: `data_files` is a pattern, some, or a list of splits with theirs.
+fn card_splits(config: &Value, data: &[&RemoteFile]) -> Vec<DatasetSplit> {
+    let folder = config["data_dir"].as_str().unwrap_or_default().trim_matches('/');
+    let inside = |pattern: &str| match folder {
+        "" => pattern.to_string(),
+        folder => format!("{folder}/{pattern}"),
+    };
+    let texts = |value: &Value| -> Vec<Regex> {
+        let patterns: Vec<&str> = match value {
+            Value::String(text) => vec![text],
+            Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        patterns.iter().filter_map(|pattern| glob(&inside(pattern))).collect()
+    };
+    let matching = |patterns: &[Regex]| -> Vec<&RemoteFile> {
+        data.iter().filter(|file| patterns.iter().any(|pattern| pattern.is_match(&file.path))).copied().collect()
+    };
+    let files = &config["data_files"];
+    let mut splits = Vec::new();
+    let listed = files.as_array().into_iter().flatten().filter(|entry| entry.is_object());
+    for entry in listed {
+        splits.push(split_of(entry["split"].as_str().unwrap_or("train"), matching(&texts(&entry["path"]))));
+    }
+    if splits.is_empty() && files.is_null() && !folder.is_empty() {
+        let within: Vec<RemoteFile> = matching(&texts(&Value::from("**"))).into_iter().cloned().collect();
+        splits = named_splits(&within);
+    } else if splits.is_empty() {
+        splits.push(split_of("train", matching(&texts(files))));
+    }
+    splits.retain(|split: &DatasetSplit| !split.files.is_empty());
+    splits
 }
 
 /// `*` within a folder, `**` across folders, `?` one letter, as in a data set's card.
@@ -205,6 +254,15 @@ mod tests {
 
     fn paths(files: &[RemoteFile]) -> Vec<&str> {
         files.iter().map(|file| file.path.as_str()).collect()
+    }
+
+    fn dataset_files(all: &[RemoteFile], card: &Value) -> Vec<RemoteFile> {
+        let parts = super::super::parts::DatasetParts::of("", all, card);
+        let Some(split) = parts.config("").and_then(|config| config.split(&Default::default())) else {
+            return Vec::new();
+        };
+        let is_in = |file: &&RemoteFile| split.files.iter().any(|(path, _)| *path == file.path);
+        all.iter().filter(is_in).cloned().collect()
     }
 
     fn folder(all: &[&str]) -> Vec<String> {

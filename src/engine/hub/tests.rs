@@ -443,6 +443,49 @@ fn a_data_set_gives_its_training_rows() {
 }
 
 #[test]
+fn a_split_of_a_configuration_is_listed_downloaded_and_found_again() {
+    let rows = |text: &str| format!("{{\"text\": \"{text}\"}}\n").into_bytes();
+    let server = Server::new(&[
+        ("README.md", b"x".to_vec()),
+        ("de/test.jsonl", rows("de test")),
+        ("de/train-0.jsonl", rows("de train 0")),
+        ("de/train-1.jsonl", rows("de train 1")),
+        ("en/train.jsonl", rows("en train")),
+    ]);
+    let config = |name: &str, splits: serde_json::Value| json!({"config_name": name, "data_files": splits});
+    server.state().info = json!({"cardData": {"configs": [
+        config("en", json!([{"split": "train", "path": "en/train.jsonl"}])),
+        config("de", json!([{"split": "train", "path": "de/train-*"}, {"split": "test", "path": "de/test.jsonl"}])),
+    ]}});
+    let dir = tempfile::tempdir().unwrap();
+    let hub = hub(&server, dir.path());
+    let id = HubId::parse("owner/name", RepoKind::Dataset).unwrap();
+    let part = |config: &str, split: &str| PartChoice { config: config.into(), split: split.into(), held_out: false };
+    let listed = |config: &str, split: &str| -> Vec<String> {
+        let listing = hub.dataset_part(&id, &part(config, split)).unwrap();
+        listing.files.into_iter().map(|file| file.path).collect()
+    };
+    assert_eq!(hub.known_parts(&id), None);
+    assert_eq!(listed("", ""), ["en/train.jsonl"]);
+    assert_eq!(listed("de", ""), ["de/train-0.jsonl", "de/train-1.jsonl"]);
+    assert_eq!(listed("de", "test"), ["de/test.jsonl"]);
+    let refused = |config: &str, split: &str| {
+        let error = hub.dataset_part(&id, &part(config, split)).unwrap_err();
+        assert_eq!(problem(&error), Some(&Problem::NoSuchPart));
+        error.to_string()
+    };
+    assert_eq!(refused("fr", ""), "owner/name has no configuration \"fr\": choose one of en, de");
+    let no_split = "owner/name has no split \"test\" in its configuration \"en\": choose one of train";
+    assert_eq!(refused("en", "test"), no_split);
+    // What was asked is known without network, before and after something of it is here.
+    let parts = hub.dataset_parts(&id).unwrap();
+    let offline = hub.clone().with_offline(true);
+    assert_eq!(offline.known_parts(&id), Some(parts.clone()));
+    hub.download(&hub.dataset_part(&id, &part("de", "test")).unwrap(), &mut |_| true).unwrap();
+    assert_eq!(offline.known_parts(&id), Some(parts));
+}
+
+#[test]
 fn names_that_leave_the_cache_are_refused() {
     let server = Server::new(&[("../../evil", b"x".to_vec()), ("config.json", b"{}".to_vec())]);
     let dir = tempfile::tempdir().unwrap();
