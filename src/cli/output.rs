@@ -43,7 +43,7 @@ impl Failure {
     pub(super) fn report(self) -> ExitCode {
         match self {
             Failure::Engine(error) => {
-                eprintln!("error: {}", one_line(&error.to_string()));
+                eprintln!("error: {}{}", one_line(&error.to_string()), keys(&error));
                 ExitCode::FAILURE
             }
             Failure::Usage(message) => {
@@ -91,6 +91,17 @@ pub(super) fn width() -> usize {
 /// Whether standard error is a terminal: the place for progress bars.
 pub(super) fn interactive() -> bool {
     io::stderr().is_terminal()
+}
+
+/// The keys of the run file that decide about it, where the engine's sentence, which the window shows too, names none.
+fn keys(error: &Error) -> &'static str {
+    match error {
+        Error::Row { .. } => {
+            " (data.format, data.columns and data.roles say how rows are read; data.on_bad_row = \"skip\" leaves out those \
+             that cannot be)"
+        }
+        _ => "",
+    }
 }
 
 /// The error's lines and runs of spaces become single spaces.

@@ -41,8 +41,8 @@ impl FirstRows {
     ///
     /// # Errors
     /// There is no such file, or none that has rows.
-    pub fn read(spec: &str) -> crate::engine::Result<FirstRows> {
-        let source = Source::find(spec)?;
+    pub fn read(settings: &DataConfig) -> crate::engine::Result<FirstRows> {
+        let source = Source::of_train(settings)?;
         let mut first = FirstRows::default();
         let mut rows = source.rows()?;
         for _ in 0..LOOKED_AT {
@@ -116,6 +116,12 @@ pub fn train_on(settings: &mut DataConfig, path: String) {
         settings.columns.clear();
         settings.roles.clear();
         settings.format = Format::Auto;
+        if settings.validation == settings.train {
+            settings.validation.clear();
+        }
+        for part in [&mut settings.hub_config, &mut settings.hub_split, &mut settings.hub_validation_split] {
+            part.clear();
+        }
         settings.train = path;
     }
 }
@@ -131,12 +137,14 @@ mod tests {
         let rows = "{\"id\":1,\"talk\":[{\"wer\":\"Kunde\",\"was\":\"Hallo\"},{\"wer\":\"assistant\",\"was\":\"x\"}]}\n\
                     {\"id\":2,\"note\":null}\n{broken\n{\"note\":\"n\"}\n";
         std::fs::write(&path, rows).unwrap();
-        let first = FirstRows::read(&path.display().to_string()).unwrap();
+        let settings =
+            |path: &std::path::Path| DataConfig { train: path.display().to_string(), ..DataConfig::default() };
+        let first = FirstRows::read(&settings(&path)).unwrap();
         let names = |all: &[SeenColumn]| all.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&first.columns), ["id", "talk", "note"]);
         assert_eq!((first.columns[0].example.as_str(), first.columns[2].example.as_str()), ("1", "n"));
         assert_eq!(names(&first.keys), ["wer", "was"]);
         assert_eq!(first.keys[0].unknown_roles, ["Kunde"]);
-        assert!(FirstRows::read("/no/such.jsonl").is_err());
+        assert!(FirstRows::read(&settings(std::path::Path::new("/no/such.jsonl"))).is_err());
     }
 }

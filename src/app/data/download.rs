@@ -7,8 +7,25 @@ use crate::app::job::{Job, JobError, Waker};
 use crate::app::notices::Severity;
 use crate::app::shared::Shared;
 use crate::engine::data;
-use crate::engine::hub::{Hub, HubId, Problem, problem};
+use crate::engine::hub::{Hub, HubId, PartChoice, Problem, problem};
 use crate::units::bytes;
+
+/// What has come from the Hub.
+enum Arrived {
+    /// The rows.
+    Rows,
+    /// What the data set consists of, to choose from.
+    Parts,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(super) enum Wish {
+    /// What the data set consists of.
+    Parts,
+    /// The rows of this part; where none is named and there are several configurations, those to choose from.
+    Rows(PartChoice),
+}
 
 /// The download of a data set, and how the last one ended.
 #[derive(Default)]
@@ -17,13 +34,13 @@ pub struct Download {
     pub id: Option<HubId>,
     /// Why the last one ended early.
     pub problem: Option<String>,
-    job: Option<Job<()>>,
+    job: Option<Job<Arrived>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Download {
     /// Begins; refused while another one goes on. `offline` is the user's wish to use no network.
-    pub(super) fn start(&mut self, id: HubId, offline: bool, waker: &Waker) -> Result<(), String> {
+    pub(super) fn start(&mut self, id: HubId, wish: Wish, offline: bool, waker: &Waker) -> Result<(), String> {
         if let (Some(_), Some(other)) = (&self.job, &self.id) {
             return Err(format!("{other} is being downloaded: wait until it is here, or stop it"));
         }
@@ -38,7 +55,24 @@ impl Download {
             };
             let hub = Hub::from_environment().with_offline(offline).with_cancel(stop);
             task.say("asking the Hub for its files");
-            let listing = hub.dataset_files(&id).map_err(ended)?;
+            let part = match wish {
+                // One that a person has seen is chosen, also where nothing is named.
+                Wish::Rows(part) if id.file.is_some() || !part.config.is_empty() || hub.known_parts(&id).is_some() => {
+                    part
+                }
+                Wish::Rows(part) => {
+                    let parts = hub.dataset_parts(&id).map_err(ended)?;
+                    if parts.configs.len() > 1 {
+                        return Ok(Arrived::Parts);
+                    }
+                    part
+                }
+                Wish::Parts => {
+                    hub.dataset_parts(&id).map_err(ended)?;
+                    return Ok(Arrived::Parts);
+                }
+            };
+            let listing = hub.dataset_part(&id, &part).map_err(ended)?;
             // Before the person waits for files that nothing reads.
             let readable =
                 |path: &str| data::ENDINGS.iter().any(|e| path.to_ascii_lowercase().ends_with(&format!(".{e}")));
@@ -60,7 +94,7 @@ impl Download {
                 !task.cancelled()
             })
             .map_err(ended)?;
-            Ok(())
+            Ok(Arrived::Rows)
         }));
         Ok(())
     }
@@ -78,13 +112,14 @@ impl Download {
         self.job.as_ref().map(|job| (job.fraction(), job.text()))
     }
 
-    /// True when the data set has just arrived.
+    /// True when something has just arrived.
     pub(super) fn drain(&mut self, shared: &mut Shared) -> bool {
         let Some(result) = self.job.as_mut().and_then(Job::poll) else { return false };
         self.job = None;
         let name = self.id.as_ref().map(HubId::to_string).unwrap_or_default();
         match result {
-            Ok(()) => {
+            Ok(Arrived::Parts) => return true,
+            Ok(Arrived::Rows) => {
                 shared.notices.tell(Severity::Success, format!("{name} is on this computer now"));
                 return true;
             }

@@ -1,9 +1,9 @@
-//! What was found in the rows, in the words of the window: no names of settings, and with a way out that this model can take.
+//! What was found in the rows, as the window shows it: with the row to look at, and a way out that this model can take.
 
 use crate::app::gate::sentence;
 use crate::engine::Result;
 use crate::engine::config::DataConfig;
-use crate::engine::data::{Finding, Fix, Report, Severity, Source, SourceReport, Survey, Topic};
+use crate::engine::data::{Finding, Fix, Mark, Report, Severity, Source, SourceReport, Survey, Topic};
 use crate::units::grouped;
 
 /// Something that was found.
@@ -17,6 +17,8 @@ pub struct Found {
     pub rows: usize,
     /// One of them.
     pub example: Option<Example>,
+    /// What holds for all of them.
+    pub mark: Option<Mark>,
     /// What takes it away.
     pub fix: Option<Fix>,
     /// What it is about.
@@ -39,7 +41,7 @@ impl Found {
     /// The index of the rows cannot be read.
     pub(super) fn all(report: &Report, survey: &Survey) -> Result<Vec<Found>> {
         // Columns that are not read are named beside the format.
-        let told = report.findings.iter().filter(|finding| !finding.message.ends_with("not read"));
+        let told = report.findings.iter().filter(|finding| finding.topic != Topic::Unused);
         let mut all = told.map(|finding| Found::of(finding, survey)).collect::<Result<Vec<_>>>()?;
         all.extend(report.validation_source.as_ref().and_then(of_validation));
         all.sort_by_key(|found| std::cmp::Reverse(found.severity));
@@ -56,9 +58,10 @@ impl Found {
         });
         Ok(Found {
             severity: finding.severity,
-            sentence: sentence(&plain(&finding.message)),
+            sentence: sentence(&quoted(&finding.message)),
             rows: finding.rows,
             example: example.transpose()?,
+            mark: finding.mark,
             fix: finding.fix,
             topic: finding.topic,
         })
@@ -95,6 +98,7 @@ fn of_validation(source: &SourceReport) -> Option<Found> {
         sentence,
         rows: source.truncated + left_out,
         example: None,
+        mark: None,
         fix: None,
         topic: Topic::LeftOut,
     })
@@ -112,61 +116,14 @@ pub fn place(source: &Source, file: usize, line: usize) -> String {
     }
 }
 
-/// Words of the engine, which name settings as run files do, as the window names them.
-const WORDS: &[(&str, &str)] = &[
-    ("rows are left out: nothing in its first", "rows are left out: nothing in their first"),
-    ("rows are left out: it says the same as", "rows are left out: they say the same as"),
-    ("rows are left out: it is also a validation row", "rows are left out: they are also validation rows"),
-    ("rows are left out: it has ", "rows are left out: they have "),
-    (" (max_seq_len)", ""),
-    (" (deduplicate)", ""),
-    (" (on_bad_row)", ""),
-    ("the template of data.chat_template", "the chat template that is chosen in the Data room"),
-    ("; data.chat_template may be ", "; it brings others by name: "),
-    ("data.chat_template: the chat template", "the chat template"),
-    ("set data.format, and name the column of each of its fields", "choose the format and its columns below"),
-    ("data.format = \"preference\" trains", "the format \"Preference pairs\" trains"),
-    ("with data.columns for ", "with your columns for "),
-    ("data.columns: ", "your columns "),
-    ("data.columns.", "the column for "),
-    ("chosen in the settings", "chosen by you"),
-];
-
-/// A message of the engine without names of settings.
-pub fn plain(message: &str) -> String {
-    let mut text = message.replace('`', "\"");
-    for (engine, window) in WORDS {
-        if text.contains(engine) {
-            text = text.replace(engine, window);
-        }
-    }
-    if let Some(at) = text.find(": say in data.format and data.columns")
-        && let Some(end) = text[at..].find(" }")
-    {
-        text.replace_range(at..at + end + 2, "; say below which column is which");
-    }
-    if let Some(at) = text.find("; data.roles says what it stands for") {
-        text.truncate(at);
-        text.push_str("; say under \"Columns\" what it stands for");
-    }
-    text
+/// A sentence of the engine with quotation marks where it sets names as a terminal shows them.
+pub fn quoted(text: &str) -> String {
+    text.replace('`', "\"")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn settings_are_called_as_in_the_window() {
-        assert_eq!(
-            plain("nothing in its first 9 tokens (max_seq_len) is trained"),
-            "nothing in its first 9 tokens is trained"
-        );
-        let role = "the role \"Kunde\" is not known; data.roles says what it stands for, such as { Kunde = \"user\" }";
-        assert_eq!(plain(role), "the role \"Kunde\" is not known; say under \"Columns\" what it stands for");
-        assert_eq!(plain("data.columns: `frage` and `antwort`"), "your columns \"frage\" and \"antwort\"");
-        assert!(!plain("no format has its columns with data.columns for `a`; set data.format, and name the column of each of its fields").contains("data."));
-    }
 
     #[test]
     fn room_is_made_up_to_what_the_model_reads() {
@@ -175,6 +132,7 @@ mod tests {
             sentence: String::new(),
             rows: 1,
             example: None,
+            mark: None,
             fix: Some(Fix::MaxSeqLen(5000)),
             topic: Topic::Ends,
         };

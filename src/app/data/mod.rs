@@ -10,6 +10,7 @@ mod numbers;
 mod picks;
 mod preview;
 mod problem;
+mod row_set;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,15 +24,17 @@ use super::room::Readiness;
 use super::shared::Shared;
 use crate::engine::config::{DataConfig, DataFormat, LossOn, OnBadRow};
 use crate::engine::data::{self, Severity as Weight, Survey};
-use crate::engine::hub::HubId;
+use crate::engine::hub::{DatasetParts, Hub, HubId, PartChoice, Reference, RepoKind};
 use crate::units::grouped;
 pub use columns::{FirstRows, SeenColumn, train_on};
 pub use download::Download;
-pub use findings::{Example, Found, place, plain};
+use download::Wish;
+pub use findings::{Example, Found, place, quoted};
 pub use numbers::{DataInfo, Histogram, nice};
 pub use picks::{Pick, Picks};
 pub use preview::{Finding, Look};
 pub use problem::DataProblem;
+pub use row_set::RowSet;
 
 /// Requests of the Data room.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub enum DataCommand {
     CancelReading,
     /// Show this row, from 0.
     Look(usize),
+    /// Go through these rows, beginning with the first of them from this one on.
+    GoThrough(Pick, usize),
     /// Show the next row from here that holds this text.
     Find {
         /// What is looked for, in upper or lower case.
@@ -51,8 +56,10 @@ pub enum DataCommand {
     },
     /// Stop looking for it.
     CancelFind,
-    /// Get the data set from the Hub.
-    Download(HubId),
+    /// Get this part of the data set from the Hub.
+    Download(HubId, PartChoice),
+    /// Ask the Hub what the data set consists of.
+    AskParts(HubId),
     /// Stop the download; what has arrived is kept.
     CancelDownload,
 }
@@ -62,6 +69,8 @@ pub enum DataCommand {
 struct Key {
     train: String,
     validation: String,
+    /// Of data sets of the Hub.
+    parts: [PartChoice; 2],
     format: DataFormat,
     loss_on: LossOn,
     chat_template: String,
@@ -71,6 +80,11 @@ struct Key {
 }
 
 impl Key {
+    /// Whether the rows are of the same file.
+    fn is_of(&self, other: &Key) -> bool {
+        self.train == other.train && self.parts[0] == other.parts[0]
+    }
+
     /// Whether the rows of a file are read as the same conversations, however those are written.
     fn reads_as(&self, other: &Key) -> bool {
         self.format == other.format && self.columns == other.columns && self.roles == other.roles
@@ -80,15 +94,34 @@ impl Key {
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
         let same_model = Arc::ptr_eq(&self.model, &other.model);
-        let files = self.train == other.train && self.validation == other.validation;
+        let files = self.is_of(other) && self.validation == other.validation && self.parts == other.parts;
         let written = self.loss_on == other.loss_on && self.chat_template == other.chat_template;
         files && same_model && written && self.reads_as(other)
+    }
+}
+
+/// A data set of the Hub.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HubData {
+    /// Its name.
+    pub id: HubId,
+    /// What it consists of, if the Hub was asked.
+    pub parts: Option<DatasetParts>,
+}
+
+impl HubData {
+    /// The data set that the settings name as a whole.
+    fn of(settings: &DataConfig) -> Option<HubData> {
+        let id = Reference::hub(&settings.train, RepoKind::Dataset).filter(|id| id.file.is_none())?;
+        let parts = Hub::from_environment().known_parts(&id);
+        Some(HubData { id, parts })
     }
 }
 
 /// What reading brings: the columns are known also where nothing else is.
 struct Read {
     first: Option<FirstRows>,
+    hub: Option<HubData>,
     survey: Result<Survey, Box<DataProblem>>,
 }
 
@@ -116,8 +149,12 @@ pub struct DataState {
     pub problem: Option<DataProblem>,
     /// The columns of the file.
     pub first_rows: Option<Arc<FirstRows>>,
+    /// The data set of the Hub that the rows are of.
+    pub hub: Option<HubData>,
     /// The row that is shown.
     pub look: Look,
+    /// Which rows are gone through.
+    pub pick: Pick,
     /// The last search.
     pub finding: Finding,
     /// The download from the Hub.
@@ -133,6 +170,9 @@ pub struct DataState {
     counting: Option<Job<Counted>>,
     /// Whether rows that cannot be read are left out.
     skips: bool,
+    /// A longer pause before reading, for tests of what happens meanwhile.
+    #[cfg(test)]
+    pub(crate) held_up: Option<Duration>,
 }
 
 impl DataState {
@@ -149,6 +189,7 @@ impl DataState {
         let key = Key {
             train: settings.train.trim().to_string(),
             validation: settings.validation.trim().to_string(),
+            parts: [settings.train_part(), settings.validation_part()],
             format: settings.format,
             loss_on: settings.loss_on,
             chat_template: settings.chat_template.clone(),
@@ -168,14 +209,14 @@ impl DataState {
     }
 
     fn read(&mut self, key: Key, shared: &Shared, pause: Duration) {
-        let same_file = self.key.as_ref().is_some_and(|before| before.train == key.train);
+        let same_file = self.key.as_ref().is_some_and(|before| before.is_of(&key));
         let same_model = self.key.as_ref().is_some_and(|before| Arc::ptr_eq(&before.model, &key.model));
         (self.info, self.problem) = (None, None);
         (self.counted, self.counting) = (None, None);
         self.finding = Finding::default();
-    /// A longer pause before reading, for tests of what happens meanwhile.
-    #[cfg(test)]
-    pub(crate) held_up: Option<Duration>,
+        if !same_file || !self.pick.outlives_reading() {
+            self.pick = Pick::All;
+        }
         // The row stays in sight while the same rows are read in another way.
         if !same_file || !same_model {
             let row = if same_file { self.look.row } else { 0 };
@@ -189,6 +230,9 @@ impl DataState {
         }
         if !same_file {
             self.first_rows = None;
+        }
+        if self.key.as_ref().is_none_or(|before| before.train != key.train) {
+            self.hub = None;
         }
         self.changed = Some(Instant::now());
         let settings =
@@ -221,11 +265,12 @@ impl DataState {
                 task.progress(done, total);
                 !task.cancelled()
             };
-            let first = FirstRows::read(&settings.train).ok();
+            let first = FirstRows::read(&settings).ok();
+            let hub = HubData::of(&settings).filter(|_| !settings.train.starts_with("builtin:"));
             match data::survey(&settings, &model.tokenizer, progress) {
-                Ok(survey) => Ok(Read { first, survey: Ok(survey) }),
+                Ok(survey) => Ok(Read { first, hub, survey: Ok(survey) }),
                 Err(crate::engine::Error::Cancelled(_)) => Err(JobError::Cancelled),
-                Err(error) => Ok(Read { first, survey: Err(Box::new(DataProblem::of(&error, &settings))) }),
+                Err(error) => Ok(Read { first, hub, survey: Err(Box::new(DataProblem::of(&error, &settings))) }),
             }
         }));
     }
@@ -283,6 +328,7 @@ impl DataState {
         self.survey = None;
         let result = result.map(|read| {
             self.first_rows = read.first.map(Arc::new);
+            self.hub = read.hub;
             read.survey
         });
         match result {
@@ -348,7 +394,7 @@ impl DataState {
             1 => "1 row cannot be read".to_string(),
             n => format!("{} rows cannot be read, the first", grouped(n as u64)),
         };
-        Some(format!("{rows}: {}: {}", place(&file.source, first.file, first.line), plain(&first.message)))
+        Some(format!("{rows}: {}: {}", place(&file.source, first.file, first.line), quoted(&first.message)))
     }
 
     /// What was found that no run may begin with.
@@ -369,7 +415,7 @@ impl DataState {
         }
         match (&self.info, &self.problem) {
             (Some(info), _) => info.warning().map_or(Readiness::Ready, Readiness::Warning),
-            (_, Some(problem)) => Readiness::Blocked(plain(&problem.text)),
+            (_, Some(problem)) => Readiness::Blocked(quoted(&problem.text)),
             _ => Readiness::Neutral,
         }
     }
@@ -388,14 +434,26 @@ impl DataState {
                 }
             }
             DataCommand::Look(row) => self.look.ask(row, &shared.waker),
+            DataCommand::GoThrough(pick, from) => {
+                self.pick = pick;
+                let picked = self.info.as_ref().and_then(|info| info.picks.rows(pick));
+                if let Some(row) = picked.and_then(|rows| rows.from(from).or_else(|| rows.from(0))) {
+                    self.look.ask(row, &shared.waker);
+                }
+            }
             DataCommand::Find { text, from } => {
                 if let Some(survey) = &self.survey {
                     self.finding = Finding::start(text, from, survey.clone(), &shared.waker);
                 }
             }
             DataCommand::CancelFind => self.finding = Finding::default(),
-            DataCommand::Download(id) => {
-                if let Err(refusal) = self.download.start(id, shared.prefs.offline, &shared.waker) {
+            DataCommand::Download(id, part) => {
+                if let Err(refusal) = self.download.start(id, Wish::Rows(part), shared.prefs.offline, &shared.waker) {
+                    shared.notices.tell(Severity::Warning, refusal);
+                }
+            }
+            DataCommand::AskParts(id) => {
+                if let Err(refusal) = self.download.start(id, Wish::Parts, shared.prefs.offline, &shared.waker) {
                     shared.notices.tell(Severity::Warning, refusal);
                 }
             }

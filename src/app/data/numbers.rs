@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Found, MUCH_CUT, Picks, plain};
+use super::{Found, MUCH_CUT, Picks, quoted};
 use crate::engine::Result;
 use crate::engine::config::{DataConfig, TrainConfig};
-use crate::engine::data::{self, LengthCounts, Report, Severity, Survey};
+use crate::engine::data::{self, LengthCounts, Report, Severity, Survey, Why};
 use crate::engine::memory::BatchShape;
 use crate::units::grouped;
 
@@ -35,10 +35,11 @@ pub struct DataInfo {
 impl DataInfo {
     /// Counts rows; in proportion to their number.
     pub fn of(survey: Arc<Survey>, settings: DataConfig, seed: u64) -> Result<DataInfo> {
-        let mut cut = survey.cut(&settings, seed)?;
+        // Rows that cannot be read are a finding of their own: it hides no other.
+        let mut cut = survey.cut_readable(&settings, seed)?;
         let report = std::mem::take(&mut cut.report);
         let findings = Found::all(&report, &survey)?;
-        let picks = Picks::of(&survey, &cut, &settings, &findings)?;
+        let picks = Picks::of(&survey, &cut, &settings)?;
         let truncated = report.source.truncated + report.validation_source.as_ref().map_or(0, |s| s.truncated);
         let cut_at = (truncated > 0).then_some(settings.max_seq_len);
         let shape = BatchShape::of_rows(&cut.train, &cut.validation, cut_at);
@@ -84,10 +85,10 @@ impl DataInfo {
             return Some(format!("{} {verb} left out", grouped(source.wrong_rows as u64)));
         }
         // Repeated rows are left out only where a person asked for it.
-        if let Some(first) = source.dropped.iter().find(|dropped| !dropped.reason.contains("(deduplicate)")) {
+        if let Some(first) = source.dropped.iter().find(|dropped| dropped.why != Why::Repeats) {
             let (dropped, rows) = (grouped(self.dropped() as u64), grouped(source.rows as u64));
             // One reason of perhaps many, as it is said of a row.
-            return Some(format!("{dropped} of {rows} rows left out: {}", plain(&first.reason)));
+            return Some(format!("{dropped} of {rows} rows left out: {}", quoted(&first.reason)));
         }
         let share = source.truncated as f64 / source.rows.max(1) as f64;
         if share > MUCH_CUT {

@@ -1,10 +1,13 @@
-//! Rows to look at: those that are cut, left out, repeated, odd.
+//! Rows to look at: those that are cut, left out, repeated, odd; every one of each finding.
 
+use std::collections::BTreeMap;
+
+use super::findings::quoted;
+use super::row_set::RowSet;
 use crate::engine::Result;
 use crate::engine::config::DataConfig;
-use crate::engine::data::{Cut, Survey};
-
-use super::findings::{Found, plain};
+use crate::engine::data::tokens::Summary;
+use crate::engine::data::{Cut, Mark, Survey};
 
 /// Which rows to go through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -12,117 +15,104 @@ pub enum Pick {
     /// All of them.
     #[default]
     All,
-    /// Longer than the maximum.
-    Cut,
-    /// Cut before their last answer ends.
-    EndCut,
-    /// Not trained on.
+    /// Not trained on, for whatever reason.
     LeftOut,
-    /// Say the same as an earlier one.
-    Repeated,
-    /// The example of each finding.
-    Odd,
+    /// Those for which this holds.
+    Of(Mark),
 }
 
 impl Pick {
-    /// All of them, in the order in which they are offered.
-    pub const ALL: [Pick; 6] = [Pick::All, Pick::Cut, Pick::EndCut, Pick::LeftOut, Pick::Repeated, Pick::Odd];
+    /// Those that are always offered, in this order.
+    pub const ALWAYS: [Pick; 5] =
+        [Pick::All, Pick::Of(Mark::Cut), Pick::Of(Mark::EndCut), Pick::LeftOut, Pick::Of(Mark::Repeated)];
 
     /// What a list of them says.
-    pub fn label(self) -> &'static str {
-        match self {
+    pub fn label(self, summary: &Summary, max_seq_len: usize) -> String {
+        let usual = match self {
             Pick::All => "All rows",
-            Pick::Cut => "Cut",
-            Pick::EndCut => "Answer loses its end",
             Pick::LeftOut => "Left out",
-            Pick::Repeated => "Repeated",
-            Pick::Odd => "Odd ones",
-        }
+            Pick::Of(Mark::Cut) => "Cut",
+            Pick::Of(Mark::EndCut) => "Answer loses its end",
+            Pick::Of(Mark::Repeated) => "Repeated",
+            Pick::Of(mark) => {
+                let text = crate::app::gate::sentence(&quoted(&mark.words(summary, max_seq_len)));
+                return text.trim_end_matches('.').to_string();
+            }
+        };
+        usual.to_string()
     }
 
     /// One sentence of help.
     pub fn help(self) -> &'static str {
         match self {
             Pick::All => "Every row that can be read.",
-            Pick::Cut => "Rows that are longer than the maximum length.",
-            Pick::EndCut => "Rows whose last answer is cut before it ends.",
             Pick::LeftOut => "Rows that are not trained on; each says why.",
-            Pick::Repeated => "Rows that say the same as an earlier one.",
-            Pick::Odd => "An example of each thing that was found.",
+            Pick::Of(Mark::Cut) => "Rows that are longer than the maximum length.",
+            Pick::Of(Mark::EndCut) => "Rows whose last answer is cut before it ends.",
+            Pick::Of(Mark::Repeated) => "Rows that say the same as an earlier one.",
+            Pick::Of(Mark::LeftOut(_)) => "Rows that are not trained on for this reason.",
+            Pick::Of(Mark::Fault(_)) => "Rows whose mask, when it was checked a second time, had this fault.",
+            Pick::Of(Mark::Odd(_)) => "Conversations that are unusual in this way.",
         }
+    }
+
+    fn is_reason(self) -> bool {
+        matches!(self, Pick::Of(Mark::LeftOut(_)))
+    }
+
+    /// Whether it means the same after the rows were read in another way.
+    pub(super) fn outlives_reading(self) -> bool {
+        Pick::ALWAYS.contains(&self)
     }
 }
 
-/// The rows of each kind, in the file's order. Made once for a choice of settings.
+/// The rows of each kind. Made once for a choice of settings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Picks {
-    cut: Vec<u32>,
-    end_cut: Vec<u32>,
-    left_out: Vec<u32>,
-    repeated: Vec<u32>,
-    odd: Vec<u32>,
+    marked: BTreeMap<Mark, RowSet>,
+    left_out: RowSet,
+    none: RowSet,
 }
 
 impl Picks {
-    pub(super) fn of(survey: &Survey, cut: &Cut, settings: &DataConfig, found: &[Found]) -> Result<Picks> {
-        let rows = &survey.train;
-        let mut kept = vec![false; rows.len()];
-        // With a validation file, those rows are not of this one.
-        let held = if survey.validation.is_some() { &[][..] } else { cut.validation.as_slice() };
-        for row in cut.train.iter().chain(held) {
-            kept[row.row as usize] = true;
-        }
-        let repeats = rows.duplicates()? > 0;
-        let mut picks = Picks::default();
-        rows.each(|index, record| {
-            let row = index as u32;
-            if !kept[index] {
+    pub(super) fn of(survey: &Survey, cut: &Cut, settings: &DataConfig) -> Result<Picks> {
+        let all = survey.train.len();
+        let mut picks = Picks { left_out: RowSet::new(all), ..Picks::default() };
+        survey.marks(cut, settings, &mut |mark, row| {
+            picks.marked.entry(mark).or_insert_with(|| RowSet::new(all)).push(row);
+            if matches!(mark, Mark::LeftOut(_)) {
                 picks.left_out.push(row);
-            } else if record.tokens as usize > settings.max_seq_len {
-                picks.cut.push(row);
-                if record.last as usize > settings.max_seq_len {
-                    picks.end_cut.push(row);
-                }
             }
-            if repeats && rows.repeats_an_earlier(index)? {
-                picks.repeated.push(row);
-            }
-            Ok(())
         })?;
-        picks.odd = found.iter().filter_map(|found| Some(found.example.as_ref()?.row as u32)).collect();
-        picks.odd.sort_unstable();
-        picks.odd.dedup();
         Ok(picks)
     }
 
+    /// What can be gone through: what is always offered, then every other thing that was found.
+    pub fn offered(&self) -> Vec<Pick> {
+        let one_reason = self.marked.keys().filter(|mark| matches!(mark, Mark::LeftOut(_))).count() < 2;
+        let found = self.marked.keys().map(|mark| Pick::Of(*mark));
+        // One reason is all that are left out.
+        let is_named = |pick: &Pick| Pick::ALWAYS.contains(pick) || (one_reason && pick.is_reason());
+        Pick::ALWAYS.into_iter().chain(found.filter(|pick| !is_named(pick))).collect()
+    }
+
     /// The rows of a kind; none for all.
-    pub fn rows(&self, pick: Pick) -> Option<&[u32]> {
+    pub fn rows(&self, pick: Pick) -> Option<&RowSet> {
         match pick {
             Pick::All => None,
-            Pick::Cut => Some(&self.cut),
-            Pick::EndCut => Some(&self.end_cut),
             Pick::LeftOut => Some(&self.left_out),
-            Pick::Repeated => Some(&self.repeated),
-            Pick::Odd => Some(&self.odd),
+            Pick::Of(mark) => Some(self.marked.get(&mark).unwrap_or(&self.none)),
         }
     }
 
     /// Why a row is not trained on.
     pub fn why_left_out(&self, survey: &Survey, settings: &DataConfig, row: usize) -> Option<String> {
-        self.left_out.binary_search(&(row as u32)).ok()?;
-        let record = survey.train.record(row).ok()?;
-        if let Some(refusal) = record.refusal {
-            return survey.train.summary.refusals.get(refusal as usize).map(|reason| plain(reason));
+        if !self.left_out.contains(row) {
+            return None;
         }
-        Some(match record.first {
-            None => "nothing in it is trained".to_string(),
-            Some(first) if first as usize >= settings.max_seq_len => {
-                format!("nothing in its first {} tokens is trained", settings.max_seq_len)
-            }
-            _ if settings.deduplicate && survey.train.repeats_an_earlier(row).unwrap_or(false) => {
-                "it says the same as an earlier row".to_string()
-            }
-            _ => "it is also a validation row, which must not be trained on".to_string(),
-        })
+        let of_row =
+            |(mark, rows): (&Mark, &RowSet)| (matches!(mark, Mark::LeftOut(_)) && rows.contains(row)).then_some(*mark);
+        let mark = self.marked.iter().find_map(of_row)?;
+        Some(quoted(&mark.words(&survey.train.summary, settings.max_seq_len)))
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::engine::config::DataConfig;
 use crate::engine::data;
-use crate::engine::hub::{HubId, Problem, problem};
+use crate::engine::hub::{Hub, HubId, PartChoice, Problem, problem};
+use crate::units::bytes;
 
 /// Why there are no rows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,6 +12,8 @@ pub struct DataProblem {
     pub text: String,
     /// A data set of the Hub that is not on this computer yet.
     pub download: Option<HubId>,
+    /// Which part of it.
+    pub part: PartChoice,
     /// Files to choose from, with their sizes in bytes.
     pub choice: Vec<(HubId, u64)>,
     /// Whether the choice is about the rows for validation.
@@ -29,15 +32,24 @@ impl DataProblem {
         match problem(error) {
             // The error does not say which of the two it is about: the first that is not there.
             Some(Problem::NotOnDisk) => {
-                let names = [&settings.train, &settings.validation];
-                let absent = |id: &HubId| crate::engine::hub::on_disk(id).is_err();
-                found.download = names.into_iter().filter_map(|name| hub(name)).find(absent);
+                let of_validation = data::Source::of_train(settings).is_ok();
+                found.part = if of_validation { settings.validation_part() } else { settings.train_part() };
+                found.download = hub(if of_validation { &settings.validation } else { &settings.train });
                 if let Some(id) = &found.download {
-                    found.text = format!("{id} is a data set on the Hugging Face Hub that is not on this computer yet");
+                    let parts = Hub::from_environment().known_parts(id);
+                    let part = parts.as_ref().and_then(|parts| parts.find(id, &found.part).ok());
+                    found.text = match part {
+                        Some((_, split)) => format!(
+                            "the split {:?} of {id} is not on this computer yet: it has {}",
+                            split.name,
+                            bytes(split.bytes())
+                        ),
+                        None => format!("{id} is a data set on the Hugging Face Hub that is not on this computer yet"),
+                    };
                 }
             }
             Some(Problem::Choice { files }) => {
-                found.of_validation = data::Source::find(&settings.train).is_ok();
+                found.of_validation = data::Source::of_train(settings).is_ok();
                 let name = if found.of_validation { &settings.validation } else { &settings.train };
                 let file = |id: &HubId, file: &str| HubId { file: Some(file.to_string()), ..id.clone() };
                 let choice = hub(name).map(|id| files.iter().map(|(name, size)| (file(&id, name), *size)).collect());

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::app::{Command, Room, Studio};
 use crate::engine::config::RunConfig;
-use crate::engine::data::LengthCounts;
+use crate::engine::data::{LengthCounts, Mark, Why};
 
 fn studio() -> Studio {
     let mut studio = Studio::open(None, Arc::new(|| {}));
@@ -163,10 +163,15 @@ fn rows_are_picked_by_what_becomes_of_them() {
     });
     settle(&mut studio);
     let (info, survey) = (studio.data.info.clone().unwrap(), studio.data.survey.clone().unwrap());
-    let rows = |pick| info.picks.rows(pick).map(<[u32]>::to_vec);
+    let rows = |pick| info.picks.rows(pick).map(all_of);
     assert_eq!(rows(Pick::All), None);
-    assert_eq!((rows(Pick::Cut), rows(Pick::EndCut)), (Some(vec![2]), Some(vec![2])));
-    assert_eq!((rows(Pick::LeftOut), rows(Pick::Repeated)), (Some(vec![1, 3, 4]), Some(vec![1])));
+    assert_eq!((rows(Pick::Of(Mark::Cut)), rows(Pick::Of(Mark::EndCut))), (Some(vec![2]), Some(vec![2])));
+    assert_eq!((rows(Pick::LeftOut), rows(Pick::Of(Mark::Repeated))), (Some(vec![1, 3, 4]), Some(vec![1])));
+    for (why, row) in [(Why::Repeats, 1), (Why::Beyond, 3), (Why::InValidation, 4)] {
+        let pick = Pick::Of(Mark::LeftOut(why));
+        assert!(info.picks.offered().contains(&pick));
+        assert_eq!(rows(pick), Some(vec![row]));
+    }
     let why = |row| info.picks.why_left_out(&survey, &info.settings, row).unwrap_or_default();
     assert_eq!(why(0), "");
     assert_eq!(why(1), "it says the same as an earlier row");
@@ -179,6 +184,78 @@ fn rows_are_picked_by_what_becomes_of_them() {
     edit(&mut studio, |run| (run.data.validation.clear(), run.data.max_seq_len = 512).0);
     settle(&mut studio);
     assert_eq!(studio.readiness(Room::Data), Readiness::Ready);
+}
+
+fn all_of(rows: &RowSet) -> Vec<usize> {
+    std::iter::successors(rows.from(0), |row| rows.from(row + 1)).collect()
+}
+
+#[test]
+fn every_row_of_a_finding_can_be_gone_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    let turn = |role: &str, text: &str| format!("{{\"role\":\"{role}\",\"content\":\"{text}\"}}");
+    let row = |turns: &[String]| format!("{{\"messages\":[{}]}}\n", turns.join(","));
+    let rows: String = (0..400)
+        .map(|i| {
+            let (question, answer) = (turn("user", &format!("{i}?")), turn("assistant", &format!("{i}!")));
+            match i % 7 {
+                3 => row(&[question.clone(), question, answer]),
+                5 => row(&[question, turn("assistant", "")]),
+                6 => row(&[question]),
+                _ => row(&[question, answer]),
+            }
+        })
+        .collect();
+    train_on(&mut studio, &file(&folder, "odd.jsonl", rows));
+    let (info, survey) = (studio.data.info.clone().unwrap(), studio.data.survey.clone().unwrap());
+    let found = |part: &str| info.findings.iter().find(|found| found.sentence.contains(part)).unwrap();
+    for (part, rest) in [("wo user turns in a row", 3), ("mpty answer", 5), ("no assistant turn", 6)] {
+        let found = found(part);
+        let expected: Vec<usize> = (0..400).filter(|i| i % 7 == rest).collect();
+        let pick = Pick::Of(found.mark.unwrap());
+        assert_eq!(info.picks.rows(pick).map(all_of), Some(expected.clone()), "{part}");
+        assert_eq!((found.rows, found.example.as_ref().unwrap().row), (expected.len(), rest));
+        assert!(pick.label(&survey.train.summary, 512).contains(part), "{}", pick.label(&survey.train.summary, 512));
+    }
+    let offered = info.picks.offered();
+    assert!(offered.contains(&Pick::Of(found("mpty answer").mark.unwrap())) && offered.len() >= 7, "{offered:?}");
+    // From the row that is shown on, and round the end.
+    let pick = Pick::Of(found("wo user turns in a row").mark.unwrap());
+    for (from, row) in [(0, 3), (4, 10), (399, 3)] {
+        studio.apply(Command::Data(DataCommand::GoThrough(pick, from)));
+        assert_eq!((studio.data.look.row, studio.data.pick), (row, pick));
+    }
+    // Another file has other findings.
+    train_on(&mut studio, "builtin:pirate");
+    assert_eq!(studio.data.pick, Pick::All);
+}
+
+#[test]
+fn rows_that_cannot_be_read_hide_no_other_finding_and_still_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    let row = |question: &str| format!("{{\"question\":\"{question}\",\"answer\":\"a\"}}\n");
+    let path = file(&folder, "rows.jsonl", row("q") + "{\"question\" 3}\n" + &row("q") + &row("r"));
+    let Readiness::Blocked(text) = train_on(&mut studio, &path) else { panic!("rows that cannot be read are taken") };
+    assert!(text.starts_with("1 row cannot be read: line 2: not valid JSON"), "{text}");
+    let info = studio.data.info.clone().unwrap();
+    let kinds: Vec<_> = info.findings.iter().map(|found| (found.topic, found.severity)).collect();
+    assert!(kinds.contains(&(data::Topic::Unreadable, Weight::Error)), "{kinds:?}");
+    assert!(kinds.contains(&(data::Topic::Repeated, Weight::Note)), "{kinds:?}");
+    assert_eq!((info.report.train.samples, info.duplicates), (3, 1));
+    assert!(!studio.may_start());
+    studio.apply(Command::Start);
+    assert!(studio.training.is_none() && !studio.about_to_start());
+    // What the trainer says of it is the same.
+    let model = studio.model.info.clone().unwrap();
+    let error = data::load(&studio.shared.run.data, &model.tokenizer, 0).unwrap_err().to_string();
+    assert!(error.starts_with("line 2: not valid JSON"), "{error}");
+    edit(&mut studio, |run| run.data.on_bad_row = OnBadRow::Skip);
+    settle(&mut studio);
+    assert!(studio.may_start());
+    let skipped = studio.data.info.clone().unwrap();
+    assert_eq!(skipped.report.train, info.report.train);
 }
 
 #[test]
@@ -250,8 +327,8 @@ fn a_data_set_that_is_not_here_can_be_downloaded_and_only_once_at_a_time() {
     let id = studio.data.problem.clone().unwrap().download.unwrap();
     let mut download = Download::default();
     let waker: crate::app::job::Waker = Arc::new(|| {});
-    download.start(id.clone(), false, &waker).unwrap();
-    let refusal = download.start(id, false, &waker).unwrap_err();
+    download.start(id.clone(), Wish::Parts, false, &waker).unwrap();
+    let refusal = download.start(id, Wish::Parts, false, &waker).unwrap_err();
     assert!(refusal.contains("is being downloaded: wait until it is here, or stop it"), "{refusal}");
     download.cancel();
 }

@@ -1,7 +1,7 @@
 //! What the start gate says of the rows: whether there are any, whether their answers end, and what was found in them.
 
 use super::{Check, Command, Readiness, Room, Studio, Topic, Verdict, sentence};
-use crate::app::data::{Found, plain};
+use crate::app::data::{Found, quoted};
 use crate::engine::data::{Fix, Severity, Topic as About};
 use crate::units::grouped;
 
@@ -16,7 +16,7 @@ pub(super) fn data(studio: &Studio) -> Check {
     }
     match (studio.data.readiness(), &studio.data.info) {
         (Readiness::Blocked(problem), _) => {
-            let check = Check::new(topic, Verdict::Refused, sentence(&plain(&problem)));
+            let check = Check::new(topic, Verdict::Refused, sentence(&quoted(&problem)));
             if studio.data.wrong().is_some() {
                 return check.fix(Fix::SkipBadRows.label(), edit(studio, Fix::SkipBadRows));
             }

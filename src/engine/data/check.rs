@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::marks::{Mark, Why};
 use super::report::SourceReport;
 use super::tokens::Tokenized;
 use super::{MaskFault, NO_END};
@@ -10,8 +11,8 @@ use crate::engine::Result;
 use crate::engine::config::{DataConfig, OnBadRow};
 use crate::units::grouped;
 
-/// Kinds of things that are counted in rows.
-const KINDS: usize = 50;
+/// Kinds of things that are counted in rows: each has a bit in the index.
+const KINDS: usize = 32;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,6 +78,8 @@ pub enum Topic {
     Odd,
     /// Rows that say the same as others.
     Repeated,
+    /// Columns that are not read.
+    Unused,
 }
 
 /// Something that was found.
@@ -92,17 +95,24 @@ pub struct Finding {
     pub rows: usize,
     /// One of them: its index among the training rows, from 0.
     pub example: Option<usize>,
+    /// What holds for them, so that all can be gone through.
+    pub mark: Option<Mark>,
     /// What takes it away.
     pub fix: Option<Fix>,
 }
 
 impl Finding {
     fn new(topic: Topic, severity: Severity, message: impl Into<String>) -> Finding {
-        Finding { topic, severity, message: message.into(), rows: 0, example: None, fix: None }
+        Finding { topic, severity, message: message.into(), rows: 0, example: None, mark: None, fix: None }
     }
 
     fn of_rows(mut self, rows: usize, example: Option<usize>) -> Finding {
         (self.rows, self.example) = (rows, example);
+        self
+    }
+
+    fn marked(mut self, mark: Mark) -> Finding {
+        self.mark = Some(mark);
         self
     }
 }
@@ -121,13 +131,33 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Counts a row.
-    pub(super) fn count(all: &mut Vec<Seen>, what: &str, severity: Severity, row: usize) {
-        if let Some(seen) = all.iter_mut().find(|seen| seen.what == what) {
-            seen.rows += 1;
-        } else if all.len() < KINDS {
-            all.push(Seen { what: what.into(), severity: Some(severity), rows: 1, first: row });
+    /// In how many of the rows that were looked at: "words of a user turn are trained in 3 of the 64 rows looked at".
+    pub(super) fn among(&self, looked_at: usize) -> String {
+        let noun = if looked_at == 1 { "row" } else { "rows" };
+        let (rows, all) = (grouped(self.rows as u64), grouped(looked_at as u64));
+        format!("{} in {rows} of the {all} {noun} looked at", self.what)
+    }
+
+    /// Counts a row; the bit that says so in the index.
+    pub(super) fn count(all: &mut Vec<Seen>, what: &str, severity: Severity, row: usize) -> u32 {
+        let known = all.iter().position(|seen| seen.what == what);
+        // There are fewer kinds than bits; what comes from a file, roles, could make more.
+        let Some(at) = known.or_else(|| (all.len() < KINDS).then_some(all.len())) else { return 0 };
+        if known.is_none() {
+            all.push(Seen { what: what.into(), severity: Some(severity), rows: 0, first: row });
         }
+        all[at].rows += 1;
+        1 << at
+    }
+}
+
+/// What a fault of a mask is, for all rows that have it; the row itself shows where.
+pub(super) fn kind(fault: &MaskFault) -> String {
+    match fault {
+        MaskFault::NoEnd { .. } => "an answer is trained without what ends it".into(),
+        MaskFault::TwoEnds { .. } => "an answer is ended twice".into(),
+        MaskFault::Trained { role, .. } => format!("words of a {role} turn are trained"),
+        MaskFault::TwoBeginnings | MaskFault::NoBeginning | MaskFault::OtherTokens => fault.to_string(),
     }
 }
 
@@ -169,12 +199,10 @@ pub(super) fn findings(
         finding.fix = (!skipped).then_some(Fix::SkipBadRows);
         found.push(finding);
     }
-    for seen in &rows.summary.faults {
-        let what =
-            format!("{} of {} looked at: {}", count(seen.rows), grouped(rows.summary.verified as u64), seen.what);
-        found.push(
-            Finding::new(Topic::Mask, seen.severity.unwrap_or(Warning), what).of_rows(seen.rows, Some(seen.first)),
-        );
+    for (at, seen) in rows.summary.faults.iter().enumerate() {
+        let what = seen.among(rows.summary.verified);
+        let finding = Finding::new(Topic::Mask, seen.severity.unwrap_or(Warning), what);
+        found.push(finding.of_rows(seen.rows, Some(seen.first)).marked(Mark::Fault(at as u8)));
     }
     if report.format.is_conversation() {
         found.extend(template_notices.iter().map(|notice| {
@@ -191,29 +219,37 @@ pub(super) fn findings(
             if report.answers_cut == 1 { "its" } else { "their" },
             grouped(settings.max_seq_len as u64)
         );
-        let mut finding = Finding::new(Topic::Ends, Warning, what).of_rows(report.answers_cut, report.first_answer_cut);
+        let mut finding = Finding::new(Topic::Ends, Warning, what)
+            .of_rows(report.answers_cut, report.first_answer_cut)
+            .marked(Mark::EndCut);
         finding.fix = Some(Fix::MaxSeqLen(report.longest));
         found.push(finding);
     }
     for dropped in &report.dropped {
         let verb = if dropped.rows == 1 { "is" } else { "are" };
-        let what = format!("{} {verb} left out: {}", count(dropped.rows), dropped.reason);
-        let repeats = dropped.reason == super::survey::REPEATS;
-        let (topic, severity) = if repeats { (Topic::Repeated, Note) } else { (Topic::LeftOut, Warning) };
-        let mut finding = Finding::new(topic, severity, what).of_rows(dropped.rows, Some(dropped.first_row));
-        let beyond = dropped.reason.contains("max_seq_len");
-        finding.fix = beyond.then_some(Fix::MaxSeqLen(report.longest));
+        let why = dropped.why.words_of(dropped.rows, &rows.summary, settings.max_seq_len);
+        let what = format!("{} {verb} left out: {why}", count(dropped.rows));
+        let (topic, severity) = match dropped.why {
+            Why::Repeats => (Topic::Repeated, Note),
+            _ => (Topic::LeftOut, Warning),
+        };
+        let mut finding = Finding::new(topic, severity, what)
+            .of_rows(dropped.rows, Some(dropped.first_row))
+            .marked(Mark::LeftOut(dropped.why));
+        finding.fix = (dropped.why == Why::Beyond).then_some(Fix::MaxSeqLen(report.longest));
         found.push(finding);
     }
-    for seen in &rows.summary.odd {
+    for (at, seen) in rows.summary.odd.iter().enumerate() {
         let what = format!("{}: {}", count(seen.rows), seen.what);
-        found.push(Finding::new(Topic::Odd, seen.severity.unwrap_or(Note), what).of_rows(seen.rows, Some(seen.first)));
+        let finding = Finding::new(Topic::Odd, seen.severity.unwrap_or(Note), what);
+        found.push(finding.of_rows(seen.rows, Some(seen.first)).marked(Mark::Odd(at as u8)));
     }
     let repeated = rows.duplicates()?;
     if repeated > 0 && !settings.deduplicate {
         let verb = if repeated == 1 { "says" } else { "say" };
         let what = format!("{} {verb} the same as an earlier one", count(repeated));
-        let mut finding = Finding::new(Topic::Repeated, Note, what).of_rows(repeated, rows.first_repeated()?);
+        let mut finding =
+            Finding::new(Topic::Repeated, Note, what).of_rows(repeated, rows.first_repeated()?).marked(Mark::Repeated);
         finding.fix = Some(Fix::Deduplicate);
         found.push(finding);
     }
@@ -222,11 +258,7 @@ pub(super) fn findings(
         let names: Vec<String> = unused.iter().take(8).map(|name| format!("`{name}`")).collect();
         let (noun, verb) = if unused.len() == 1 { ("column", "is") } else { ("columns", "are") };
         let more = if unused.len() > names.len() { ", …" } else { "" };
-        found.push(Finding::new(
-            Topic::Reading,
-            Note,
-            format!("the {noun} {}{more} {verb} not read", names.join(", ")),
-        ));
+        found.push(Finding::new(Topic::Unused, Note, format!("the {noun} {}{more} {verb} not read", names.join(", "))));
     }
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(found)

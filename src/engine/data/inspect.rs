@@ -65,8 +65,9 @@ pub struct Problem {
 /// Reads a whole file, row by row, as the settings' format, columns and roles say. A file that cannot be read to its end is
 /// an error; rows of a wrong shape are counted and listed.
 pub fn inspect(spec: &str, settings: &DataConfig) -> Result<Inspection> {
-    let source = Source::find(spec)?;
-    let (settings, notices) = dataset_info::resolve(&DataConfig { train: spec.into(), ..settings.clone() })?;
+    let settings = DataConfig { train: spec.into(), ..settings.clone() };
+    let source = Source::of_train(&settings)?;
+    let (settings, notices) = dataset_info::resolve(&settings)?;
     let settings = &settings;
     let format = settings.format;
     let mut found = Inspection { source: source.path().display().to_string(), format, ..Inspection::default() };

@@ -201,7 +201,7 @@ mod tests {
             data.report.notices.iter().map(|n| n.rsplit_once(": ").unwrap().0).collect::<Vec<_>>(),
             [
                 "1 of 4 rows cut at max_seq_len (the longest has 82 tokens); 1 row loses the end of its last answer",
-                "1 row left out, the first in line 3: nothing in its first 40 tokens (max_seq_len) is trained",
+                "1 row left out, the first in line 3: nothing in its first 40 tokens is trained (max_seq_len)",
                 "1 row left out, the first in line 4: it has no assistant turn to train on",
             ]
         );

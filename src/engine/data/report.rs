@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::check::Finding;
 use super::format::Format;
+use super::marks::Why;
 use super::survey::CutRow;
 use super::tokens::Tokenized;
 
@@ -76,6 +77,8 @@ pub struct SourceReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Dropped {
     /// Why.
+    pub why: Why,
+    /// The same in words.
     pub reason: String,
     /// How many.
     pub rows: usize,
@@ -97,11 +100,12 @@ impl SourceReport {
         }
     }
 
-    pub(super) fn drop_row(&mut self, reason: &str, row: usize, line: usize) {
-        match self.dropped.iter_mut().find(|dropped| dropped.reason == reason) {
+    /// Counts a row that is not trained on; `words` says why when it is the first.
+    pub(super) fn drop_row(&mut self, why: Why, words: impl FnOnce() -> String, row: usize, line: usize) {
+        match self.dropped.iter_mut().find(|dropped| dropped.why == why) {
             Some(dropped) => dropped.rows += 1,
             None => {
-                self.dropped.push(Dropped { reason: reason.into(), rows: 1, first_line: line, first_row: row });
+                self.dropped.push(Dropped { why, reason: words(), rows: 1, first_line: line, first_row: row });
             }
         }
     }
@@ -141,7 +145,11 @@ impl SourceReport {
                 "{} left out, the first in line {}: {}: {}",
                 rows(dropped.rows),
                 dropped.first_line,
-                dropped.reason,
+                match dropped.why {
+                    Why::Beyond => format!("{} (max_seq_len)", dropped.reason),
+                    Why::Repeats => format!("{} (deduplicate)", dropped.reason),
+                    _ => dropped.reason.clone(),
+                },
                 self.source
             ));
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Encoder;
 use super::check::findings;
 use super::format::dataset_info;
+use super::marks::Why;
 use super::report::{Report, Side, SourceReport};
 use super::rows::Source;
 use super::split::HoldOut;
@@ -63,7 +64,7 @@ pub fn survey(
 pub fn survey_first(settings: &DataConfig, tokenizer: &TextTokenizer, rows: usize) -> Result<Survey> {
     let (settings, mut notices) = dataset_info::resolve(settings)?;
     let encoder = Encoder::with_template(tokenizer, &settings.chat_template, jiff::ZonedDateTime::now())?;
-    let train = cache::first(&Source::find(&settings.train)?, &settings, &encoder, rows)?;
+    let train = cache::first(&Source::of_train(&settings)?, &settings, &encoder, rows)?;
     notices.extend_from_slice(encoder.notices());
     Ok(Survey { train: Arc::new(train), validation: None, template_notices: notices })
 }
@@ -72,7 +73,7 @@ pub fn survey_first(settings: &DataConfig, tokenizer: &TextTokenizer, rows: usiz
 pub fn survey_in(cache: &Path, settings: &DataConfig, tokenizer: &TextTokenizer) -> Result<Survey> {
     let (settings, _) = dataset_info::resolve(settings)?;
     let encoder = Encoder::with_template(tokenizer, &settings.chat_template, jiff::ZonedDateTime::now())?;
-    let source = Source::find(&settings.train)?;
+    let source = Source::of_train(&settings)?;
     let (tolerance, more) = (Tolerance::List, &mut |_| true);
     let train = cache::tokenized_in(cache, &source, &settings, tokenizer, &encoder, tolerance, more)?;
     Ok(Survey { train: Arc::new(train), validation: None, template_notices: Vec::new() })
@@ -89,11 +90,7 @@ pub(super) fn survey_at(
     let (settings, mut notices) = dataset_info::resolve(settings)?;
     let settings = &settings;
     let encoder = Encoder::with_template(tokenizer, &settings.chat_template, now)?;
-    let source = Source::find(&settings.train)?;
-    let held = match settings.validation.as_str() {
-        "" => None,
-        name => Some(Source::find(name)?),
-    };
+    let (source, held) = (Source::of_train(settings)?, Source::of_validation(settings)?);
     let before = source.bytes();
     let total = before + held.as_ref().map_or(0, Source::bytes);
     let mut at = |done: u64| progress(done.min(total), total);
@@ -109,10 +106,6 @@ pub(super) fn survey_at(
     Ok(Survey { train, validation, template_notices: notices })
 }
 
-/// Why a row is left out because of what another says.
-pub(super) const REPEATS: &str = "it says the same as an earlier row (deduplicate)";
-const IN_VALIDATION: &str = "it is also a validation row, which must not be trained on";
-
 impl Survey {
     /// What a run with these settings would train on. Settings that decide how rows are read and tokenized must be those of
     /// the survey. In proportion to the number of rows, and quick: ten thousand take a millisecond.
@@ -125,6 +118,12 @@ impl Survey {
         if settings.on_bad_row == OnBadRow::Stop {
             sides.into_iter().flatten().try_for_each(|rows| first_problem(rows))?;
         }
+        self.cut_readable(settings, seed)
+    }
+
+    /// [`Survey::cut`] of the rows that can be read, also where the others end the run: what was found in them can be
+    /// looked at meanwhile. That there are others is a finding.
+    pub fn cut_readable(&self, settings: &DataConfig, seed: u64) -> Result<Cut> {
         let mut held_contents = Vec::new();
         let mut validation_source = None;
         let mut validation = Vec::new();
@@ -142,9 +141,9 @@ impl Survey {
         let mut source = SourceReport::of(&self.train);
         let mut train = cut_rows(&self.train, settings, &mut source, |row, record| {
             if settings.deduplicate && self.train.repeats_an_earlier(row)? {
-                return Ok(Some(REPEATS));
+                return Ok(Some(Why::Repeats));
             }
-            Ok(held_contents.binary_search(&record.content).is_ok().then_some(IN_VALIDATION))
+            Ok(held_contents.binary_search(&record.content).is_ok().then_some(Why::InValidation))
         })?;
         left(&source, &self.train, train.len())?;
         let wanted = match settings.validation_rows {
@@ -160,7 +159,7 @@ impl Survey {
             notices.splice(0..0, self.template_notices.iter().cloned());
         }
         for seen in &self.train.summary.faults {
-            notices.push(format!("{} of {} rows looked at: {}", seen.rows, self.train.summary.verified, seen.what));
+            notices.push(seen.among(self.train.summary.verified));
         }
         let findings = findings(&self.train, &source, &self.template_notices, settings)?;
         let report = Report {
@@ -225,21 +224,19 @@ fn cut_rows(
     rows: &Tokenized,
     settings: &DataConfig,
     report: &mut SourceReport,
-    mut excluded: impl FnMut(usize, &Record) -> Result<Option<&'static str>>,
+    mut excluded: impl FnMut(usize, &Record) -> Result<Option<Why>>,
 ) -> Result<Vec<CutRow>> {
     let max_seq_len = settings.max_seq_len;
-    let beyond = format!("nothing in its first {max_seq_len} tokens (max_seq_len) is trained");
     let mut kept = Vec::with_capacity(rows.len());
     rows.each(|row, record| {
         let (tokens, line) = (record.tokens as usize, record.line as usize);
         report.longest = report.longest.max(tokens);
-        if let Some(refusal) = record.refusal {
-            report.drop_row(&rows.summary.refusals[refusal as usize], row, line);
-        } else if record.first.is_none_or(|first| first as usize >= max_seq_len) {
-            let cut_off = tokens > max_seq_len && record.first.is_some();
-            report.drop_row(if cut_off { &beyond } else { "nothing in it is trained" }, row, line);
-        } else if let Some(reason) = excluded(row, record)? {
-            report.drop_row(reason, row, line);
+        let why = match Why::of(record, max_seq_len) {
+            Some(why) => Some(why),
+            None => excluded(row, record)?,
+        };
+        if let Some(why) = why {
+            report.drop_row(why, || why.words(&rows.summary, max_seq_len), row, line);
         } else {
             let cut = tokens.saturating_sub(max_seq_len);
             report.truncated += usize::from(cut > 0);

@@ -84,9 +84,9 @@ fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) 
 /// The files that decide the run, for its record.
 fn inputs(config: &RunConfig, setup: &Setup) -> Result<Vec<PathBuf>> {
     let mut inputs = vec![setup.model_path.clone()];
-    for file in [&config.data.train, &config.data.validation] {
-        if !file.is_empty() && !file.starts_with("builtin:") {
-            inputs.extend(Source::find(file)?.files().to_vec());
+    for source in [Some(Source::of_train(&config.data)?), Source::of_validation(&config.data)?].into_iter().flatten() {
+        if !source.is_in_memory() {
+            inputs.extend(source.files().to_vec());
         }
     }
     if !config.method.init_from.is_empty() {

@@ -3,12 +3,12 @@
 use eframe::egui::{Align, Button, Label, Layout, RichText, Ui, vec2};
 
 use crate::app::command::Commands;
-use crate::app::data::{DataCommand, DataInfo, Found};
+use crate::app::data::{DataCommand, DataInfo, Found, Pick};
 use crate::app::notices;
 use crate::app::{Command, Studio};
 use crate::engine::data::{Fix, Severity, Topic};
 use crate::ui::theme::palette;
-use crate::ui::widgets::{glyph, message, severity_look, strong};
+use crate::ui::widgets::{line_icon, message, severity_look, strong};
 use crate::units::grouped;
 
 /// Findings that are shown until all are asked for.
@@ -66,7 +66,13 @@ fn nothing(info: &DataInfo) -> String {
         1 => "; the mask of 1 of them was checked a second time".to_string(),
         n => format!("; the masks of {} of them were checked a second time", grouped(n as u64)),
     };
-    format!("Nothing odd was found in {}{verified}.", rows(info.report.source.rows))
+    let source = &info.report.source;
+    let looked_at = match source.wrong_rows {
+        0 => rows(source.rows),
+        _ if source.rows == 1 => "the 1 row that can be read".to_string(),
+        _ => format!("the {} that can be read", rows(source.rows)),
+    };
+    format!("Nothing odd was found in {looked_at}{verified}.")
 }
 
 /// One line. `offered` are the ways out that have a button already.
@@ -94,15 +100,20 @@ fn finding(ui: &mut Ui, studio: &Studio, found: &Found, offered: &mut Vec<Fix>, 
                 let link = Button::new(RichText::new(text).color(palette(ui).accent)).frame(false);
                 // As high as a button, and all of one width.
                 let size = vec2(LINK, ui.spacing().interact_size.y);
-                if ui.add_sized(size, link).on_hover_text(format!("Shows it below; {}.", example.place)).clicked() {
-                    commands.send(Command::Data(DataCommand::Look(example.row)));
+                let others = if found.rows > 1 { " The arrows beside it lead through all of them." } else { "" };
+                let help = format!("Shows it below: {}.{others}", example.place);
+                if ui.add_sized(size, link).on_hover_text(help).clicked() {
+                    commands.send(Command::Data(match found.mark {
+                        Some(mark) => DataCommand::GoThrough(Pick::Of(mark), example.row),
+                        None => DataCommand::Look(example.row),
+                    }));
                 }
             }
             ui.with_layout(Layout::top_down(Align::Min), |ui| {
                 // The first line stands as high as the words of the buttons.
                 ui.add_space(4.0);
                 ui.horizontal_top(|ui| {
-                    ui.label(glyph(icon).color(color).size(16.0));
+                    line_icon(ui, icon, color);
                     ui.add(Label::new(&found.sentence).wrap().selectable(true));
                 });
             });

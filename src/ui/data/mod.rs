@@ -6,6 +6,7 @@ mod filter;
 mod findings;
 mod lengths;
 mod numbers;
+mod part;
 mod path_field;
 mod rows;
 mod settings;

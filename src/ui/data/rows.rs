@@ -7,7 +7,7 @@ use egui_material_icons::icons;
 
 use super::{bubbles, filter, tokens};
 use crate::app::command::Commands;
-use crate::app::data::{DataCommand, plain};
+use crate::app::data::{DataCommand, quoted};
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio};
 use crate::engine::data::{Preview, Survey};
@@ -31,7 +31,6 @@ enum Shape {
 #[derive(Default)]
 pub struct View {
     shape: Shape,
-    filter: filter::View,
     needle: String,
     drawn: tokens::Drawn,
     raw: Option<(Arc<Preview>, String)>,
@@ -64,7 +63,7 @@ impl View {
 
     fn toolbar(&mut self, ui: &mut Ui, studio: &Studio, survey: &Survey, commands: &mut Commands) {
         ui.horizontal(|ui| {
-            self.filter.walk(ui, studio, survey, commands);
+            filter::walk(ui, studio, survey, commands);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.allocate_ui_with_layout(vec2(224.0, 26.0), Layout::left_to_right(Align::Center), |ui| {
                     let choices = [
@@ -78,7 +77,7 @@ impl View {
             });
         });
         ui.horizontal(|ui| {
-            self.filter.choice(ui, studio, commands);
+            filter::choice(ui, studio, survey, commands);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| self.search(ui, studio, commands));
         });
     }
@@ -117,8 +116,8 @@ impl View {
         let mut height = HEIGHT;
         let before = ui.cursor().top();
         let info = studio.data.info.as_deref();
-        let why = preview.refusal.as_deref().map(plain);
-        if let Some(why) = why.or_else(|| self.filter.why_left_out(info, survey, preview.row.index)) {
+        let why = preview.refusal.as_deref().map(quoted);
+        if let Some(why) = why.or_else(|| filter::why_left_out(info, survey, preview.row.index)) {
             message(ui, Severity::Warning, &format!("This row is left out: {why}."));
         }
         if preview.refusal.is_none() && self.shape == Shape::Tokens {

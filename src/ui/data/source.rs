@@ -4,9 +4,10 @@ use eframe::egui::{self, Align, ComboBox, Layout, RichText, Ui};
 use egui_material_icons::icons;
 
 use super::path_field::PathField;
-use super::{columns, row_label, validation, wrong};
+use super::{columns, part, row_label, validation, wrong};
 use crate::app::command::Commands;
-use crate::app::data::{DataCommand, DataProblem, plain, train_on};
+use crate::app::data::{DataCommand, DataProblem, quoted, train_on};
+use crate::app::gate::sentence;
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio};
 use crate::engine::config::{DataConfig, DataFormat, RunConfig};
@@ -57,6 +58,7 @@ impl View {
                 });
             });
             suggestions(ui, studio, &mut run);
+            part::ui(ui, studio, &mut run.data, commands);
             reading(ui, studio, commands);
             download(ui, studio, commands);
             // Rows that cannot be read are listed below.
@@ -135,19 +137,19 @@ fn download(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
 
 fn show_problem(ui: &mut Ui, studio: &Studio, problem: &DataProblem, run: &mut RunConfig, commands: &mut Commands) {
     let downloading = studio.data.download.progress().is_some();
+    ui.add_space(4.0);
     if let Some(id) = &problem.download {
         if !downloading {
-            message(ui, Severity::Info, &format!("{}.", problem.text));
-            if icon_text_button(ui, icons::ICON_DOWNLOAD, "Download it")
-                .on_hover_text("Fetches the training split from the Hugging Face Hub into its usual cache.")
-                .clicked()
-            {
-                commands.send(Command::Data(DataCommand::Download(id.clone())));
+            message(ui, Severity::Info, &sentence(&problem.text));
+            let help = "Fetches these rows from the Hugging Face Hub into its usual cache; of a data set that has several \
+                        configurations you choose one first.";
+            if icon_text_button(ui, icons::ICON_DOWNLOAD, "Download it").on_hover_text(help).clicked() {
+                commands.send(Command::Data(DataCommand::Download(id.clone(), problem.part.clone())));
             }
         }
         return;
     }
-    message(ui, Severity::Error, &plain(&problem.text));
+    message(ui, Severity::Error, &sentence(&quoted(&problem.text)));
     for (id, size) in &problem.choice {
         let file = id.file.as_deref().unwrap_or_default();
         if ui.button(format!("{file} ({})", bytes(*size))).clicked() {
@@ -172,7 +174,7 @@ fn format_choice(ui: &mut Ui, file: Option<&Summary>, settings: &mut DataConfig)
         combo.response.labelled_by(label.id).on_hover_text("How a row becomes a conversation or a document.");
         let why = match file {
             Some(file) if settings.format == DataFormat::Auto && !file.reading.reason.is_empty() => {
-                format!("found out: {}", plain(&file.reading.reason))
+                format!("found out: {}", quoted(&file.reading.reason))
             }
             _ if settings.format == DataFormat::Auto => String::new(),
             _ => "chosen by you".to_string(),

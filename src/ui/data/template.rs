@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use eframe::egui::{self, Align, ComboBox, Label, Layout, RichText, ScrollArea, TextEdit, Ui};
 
-use crate::app::data::plain;
+use crate::app::data::quoted;
 use crate::app::gate::sentence;
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio, command::Commands};
@@ -167,7 +167,7 @@ impl View {
             }
         }
         if let Some(problem) = &editor.problem {
-            message(ui, Severity::Error, &sentence(&plain(problem)));
+            message(ui, Severity::Error, &sentence(&quoted(problem)));
             let text = "It is not used: rows are written with the last template that works.";
             ui.add(Label::new(RichText::new(text).weak()).wrap());
         }

@@ -1,5 +1,5 @@
 use eframe::egui::{Key, Theme};
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 
 use crate::app::{Readiness, Room};
 use crate::engine::config::{DataFormat, LossOn};
@@ -120,9 +120,9 @@ fn wrong_rows_are_listed_with_their_lines() {
 fn a_file_that_is_none_says_so_in_the_room() {
     let mut window = open();
     for (name, bytes, text) in [
-        ("empty.jsonl", &b""[..], "the data set is empty"),
-        ("zip.jsonl", b"PK\x03\x04....", "the file is a zip archive: unpack it first"),
-        ("binary.json", b"\x7FELF\0\x01", "the file holds zero bytes: it is binary"),
+        ("empty.jsonl", &b""[..], "The data set is empty"),
+        ("zip.jsonl", b"PK\x03\x04....", "The file is a zip archive: unpack it first"),
+        ("binary.json", b"\x7FELF\0\x01", "The file holds zero bytes: it is binary"),
     ] {
         let path = file(&window, name, bytes);
         type_path(&mut window, &path);
@@ -131,10 +131,43 @@ fn a_file_that_is_none_says_so_in_the_room() {
     let folder = window.folder.path().display().to_string();
     std::fs::create_dir(format!("{folder}/nothing")).unwrap();
     type_path(&mut window, &format!("{folder}/nothing"));
-    assert!(shows(&window, "there is no data file in this folder"));
+    assert!(shows(&window, "There is no data file in this folder"));
     type_path(&mut window, &format!("{folder}/none.jsonl"));
-    assert!(shows(&window, "there is no such data file"));
+    assert!(shows(&window, "There is no such data file"));
     window.picture("data-missing");
+}
+
+/// What newcomers come with. The pictures are for the eyes of whoever changes the room.
+#[test]
+fn files_of_newcomers_are_read_or_refused_in_plain_words() {
+    let mut window = open();
+    let pair = |chosen: &str| format!("{{\"prompt\":\"Hi\",\"chosen\":\"{chosen}\",\"rejected\":\"no\"}}\n");
+    let broken = format!("{QUESTIONS}{{'question': '4+4?', 'answer': '8'}}\n{{\"question\":\"5+5?\"}}\n{QUESTIONS}");
+    for (name, text, parts) in [
+        (
+            "odd-columns.csv",
+            "Frage;Antwort;Quelle\nWie geht's?;Gut;Forum\nUnd dir?;Auch gut;Forum\n",
+            "no known format",
+        ),
+        ("broken.jsonl", broken.as_str(), "2 rows of the training file cannot be read"),
+        ("empty.jsonl", "", "The data set is empty"),
+        ("preference.jsonl", &(pair("yes") + &pair("yes, sir")), "rows of the training file cannot be read"),
+        (
+            "roles.jsonl",
+            "{\"messages\":[{\"role\":\"Kunde\",\"content\":\"Hallo\"}]}\n",
+            "is not known: say which role",
+        ),
+    ] {
+        let path = file(&window, name, text);
+        type_path(&mut window, &path);
+        assert!(shows(&window, parts), "{name}");
+        for key in ["data.format", "data.columns", "data.roles", "on_bad_row", "max_seq_len", "`"] {
+            let shown: Vec<_> =
+                window.harness.query_all_by_label_contains(key).filter_map(|n| n.accesskit_node().label()).collect();
+            assert!(shown.is_empty(), "{name}: {shown:?}");
+        }
+        window.picture(&format!("data-newcomer-{}", name.split('.').next().unwrap()));
+    }
 }
 
 #[test]

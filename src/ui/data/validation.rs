@@ -1,12 +1,14 @@
 //! Rows that are held out, to see whether the model learns or memorises.
 
-use eframe::egui::{self, DragValue, RichText, Ui};
+use eframe::egui::{self, ComboBox, DragValue, RichText, Ui};
 use egui_material_icons::icons;
 
+use super::part::with_size;
 use super::path_field::PathField;
 use super::row_label;
 use crate::app::Studio;
 use crate::engine::config::{DataConfig, RunConfig};
+use crate::engine::hub::{DatasetSplit, PartChoice};
 use crate::ui::action::Action;
 use crate::ui::widgets::{icon_text_button, segmented};
 use crate::units::grouped;
@@ -23,12 +25,14 @@ enum Validation {
     Share,
     Count,
     File,
+    Split,
 }
 
 impl Validation {
     /// What the settings say; a file goes before a number, a number before a share, as in the engine.
     fn of(data: &DataConfig) -> Validation {
         match data {
+            data if !data.validation.is_empty() && !data.hub_validation_split.is_empty() => Validation::Split,
             data if !data.validation.is_empty() => Validation::File,
             data if data.validation_rows > 0 => Validation::Count,
             data if data.validation_fraction > 0.0 => Validation::Share,
@@ -37,8 +41,13 @@ impl Validation {
     }
 
     /// The settings for this choice: only one of the three says something.
-    fn set(self, data: &mut DataConfig, rows: usize) {
+    fn set(self, data: &mut DataConfig, rows: usize, split: Option<&DatasetSplit>) {
         data.validation.clear();
+        data.hub_validation_split.clear();
+        if let (Validation::Split, Some(split)) = (self, split) {
+            data.validation.clone_from(&data.train);
+            data.hub_validation_split.clone_from(&split.name);
+        }
         data.validation_fraction = if self == Validation::Share { SHARE } else { 0.0 };
         // Never more than half of a small file.
         data.validation_rows = if self == Validation::Count { ROWS.min(rows / 2).max(1) } else { 0 };
@@ -66,18 +75,24 @@ impl View {
             row_label(ui, "Validation").on_hover_text(
                 "Rows that are never trained on: their loss shows whether the model learns or memorises.",
             );
-            let choices = [
+            let splits = other_splits(studio, data);
+            let mut choices = vec![
                 (Validation::None, "None", "All rows are trained on."),
                 (Validation::Share, "A share", "Rows chosen by the seed are held out; usual are 2 to 10%."),
                 (Validation::Count, "A number", "As many rows as you say are held out, chosen by the seed."),
                 (Validation::File, "A file", "Rows of another file."),
             ];
+            if !splits.is_empty() {
+                choices.insert(1, (Validation::Split, "A split", "Rows of another split of the same data set."));
+            }
             if segmented(ui, "Validation", &mut choice, &choices) {
                 self.wants_file = choice == Validation::File;
-                choice.set(data, studio.data.survey.as_ref().map_or(usize::MAX, |survey| survey.train.len()));
+                let rows = studio.data.survey.as_ref().map_or(usize::MAX, |survey| survey.train.len());
+                choice.set(data, rows, splits.first().copied());
             }
             match choice {
                 Validation::None => {}
+                Validation::Split => split_choice(ui, &splits, data),
                 Validation::Share => {
                     let mut share = data.validation_fraction * 100.0;
                     let drag = DragValue::new(&mut share).range(0.1..=90.0).speed(0.2).max_decimals(1).suffix("%");
@@ -108,6 +123,34 @@ impl View {
             }
         });
     }
+}
+
+/// The splits of the data set of the Hub that are not trained on, those that are meant for validation first.
+fn other_splits<'s>(studio: &'s Studio, data: &DataConfig) -> Vec<&'s DatasetSplit> {
+    let parts = studio.data.hub.as_ref().and_then(|hub| hub.parts.as_ref());
+    let Some(config) = parts.and_then(|parts| parts.config(&data.hub_config)) else { return Vec::new() };
+    let part = |held_out| PartChoice { held_out, ..PartChoice::default() };
+    let trained = config.split(&PartChoice { split: data.hub_split.clone(), ..part(false) });
+    let usual = config.split(&part(true));
+    let mut splits: Vec<&DatasetSplit> =
+        config.splits.iter().filter(|split| Some(&split.name) != trained.map(|trained| &trained.name)).collect();
+    splits.sort_by_key(|split| Some(&split.name) != usual.map(|usual| &usual.name));
+    splits
+}
+
+fn split_choice(ui: &mut Ui, splits: &[&DatasetSplit], data: &mut DataConfig) {
+    let chosen = splits.iter().find(|split| split.name == data.hub_validation_split);
+    let shown = chosen.map_or_else(|| data.hub_validation_split.clone(), |split| with_size(split));
+    let combo = ComboBox::from_id_salt("validation-split").selected_text(shown).width(190.0);
+    let response = combo.show_ui(ui, |ui| {
+        for split in splits {
+            let is_chosen = split.name == data.hub_validation_split;
+            if ui.selectable_label(is_chosen, with_size(split)).clicked() {
+                data.hub_validation_split.clone_from(&split.name);
+            }
+        }
+    });
+    response.response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Validation split"));
 }
 
 fn held_out(ui: &mut Ui, studio: &Studio) {

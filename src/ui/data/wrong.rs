@@ -2,7 +2,7 @@
 
 use eframe::egui::{self, RichText, ScrollArea, Ui};
 
-use crate::app::data::{place, plain};
+use crate::app::data::{place, quoted};
 use crate::app::notices::Severity;
 use crate::engine::config::{DataConfig, OnBadRow};
 use crate::engine::data::{Fix, Survey, Tokenized};
@@ -23,6 +23,7 @@ pub fn ui(ui: &mut Ui, survey: &Survey, settings: &mut DataConfig) {
     for (file, which) in files.into_iter().filter_map(|(file, which)| Some((file?, which))) {
         if file.summary.wrong_rows > 0 {
             any = true;
+            ui.add_space(4.0);
             of_file(ui, file, which, skipped);
         }
     }
@@ -63,7 +64,7 @@ fn of_file(ui: &mut Ui, file: &Tokenized, which: &str, skipped: bool) {
                 ui.horizontal(|ui| {
                     ui.set_min_height(LINE);
                     ui.label(strong(place(&file.source, problem.file, problem.line)).color(color));
-                    let text = plain(&problem.message);
+                    let text = quoted(&problem.message);
                     ui.add(egui::Label::new(&text).truncate()).on_hover_text(text);
                 });
             }

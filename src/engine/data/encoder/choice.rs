@@ -82,7 +82,7 @@ impl Choice {
                     [] => "the model has no chat template: conversations are written as ChatML".to_string(),
                     names => format!(
                         "the model has no chat template by default: conversations are written as ChatML; \
-                         data.chat_template may be {}",
+                         it brings others by the names {}",
                         names.join(", ")
                     ),
                 });
@@ -99,8 +99,8 @@ impl Choice {
         let names = template_names(tokenizer);
         let hint = nearest(choice, names.iter().map(String::as_str));
         Err(Error::Config(format!(
-            "data.chat_template = {choice:?}: the model has no such template; there are {}, and the path of a .jinja file, \
-             the text of a template, or nothing for the model's own may be given{hint}",
+            "the model has no chat template {choice:?}; there are {}, and the path of a .jinja file, the text of a template, \
+             or nothing for the model's own may be given{hint}",
             names.join(", ")
         )))
     }
@@ -110,7 +110,7 @@ impl Choice {
         match &tokenizer.chat_template {
             Some(own) if *own == self.source => self.is_other = false,
             Some(_) => self.notices.push(
-                "conversations are written with the template of data.chat_template, not with the model's own".into(),
+                "conversations are written with the chat template that was chosen, not with the model's own".into(),
             ),
             None => {}
         }
@@ -122,7 +122,7 @@ impl Choice {
         match &self.from {
             From::Model => Error::file(reason, &tokenizer.path),
             From::File(path) => Error::file(reason, path),
-            From::Settings => Error::Config(format!("data.chat_template: {reason}")),
+            From::Settings => Error::Config(reason),
         }
     }
 }
@@ -175,7 +175,7 @@ mod tests {
         assert!(error("chatlm").ends_with("the model's own may be given; did you mean chatml?"));
         let broken = error(&file.to_string_lossy());
         assert!(broken.contains("(line 2 of the template)") && broken.ends_with("broken.jinja"), "{broken}");
-        assert!(error("a\n{% for m in %}").starts_with("data.chat_template: the chat template is not valid"));
+        assert!(error("a\n{% for m in %}").starts_with("the chat template is not valid"));
         assert!(error("no/such.jinja").starts_with("could not read the chat template"));
     }
 

@@ -118,8 +118,7 @@ pub fn detect(seen: &Seen) -> Result<Found, Reason> {
     }
     text(seen).ok_or_else(|| {
         format!(
-            "no known format; found {}: say in data.format and data.columns what they hold, such as format = \
-             \"prompt-completion\" and columns = {{ prompt = \"…\", completion = \"…\" }}",
+            "no known format; found {}: choose the format, and name the column that holds each of its fields",
             seen.words()
         )
     })

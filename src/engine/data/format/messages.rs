@@ -114,14 +114,7 @@ fn role(view: &View, word: &str) -> Result<String, Reason> {
         "developer" | "function" | "ipython" | "tool_call" | "tool_response" | "function_response" | "context"
         | "documents" | "document" | "control" | "thinking" | "thought" | "reference" => return Ok(word.to_string()),
         _ => {
-            return Err(format!(
-                "the role {word:?} is not known; data.roles says what it stands for, such as {{ {} = \"user\" }}",
-                if word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
-                    word.to_string()
-                } else {
-                    format!("{word:?}")
-                }
-            ));
+            return Err(format!("the role {word:?} is not known: say which role it stands for, such as user"));
         }
     };
     Ok(role.to_string())

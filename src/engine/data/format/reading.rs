@@ -40,7 +40,7 @@ impl Reading {
         let by_hand = &settings.columns;
         let mut reading = Reading {
             format: settings.format,
-            reason: "chosen in the settings".into(),
+            reason: "chosen by hand".into(),
             columns: by_hand.clone(),
             roles: settings.roles.iter().map(|(word, role)| (word.clone(), role.clone())).collect(),
             ..Reading::default()
@@ -69,7 +69,7 @@ impl Reading {
 
     /// Reading of a format with its usual columns.
     pub fn of(format: Format) -> Reading {
-        Reading { format, reason: "chosen in the settings".into(), ..Reading::default() }
+        Reading { format, reason: "chosen by hand".into(), ..Reading::default() }
     }
 
     /// The column in which a field of the format stands.
@@ -101,8 +101,8 @@ impl Reading {
             Format::QuestionAnswer => pairs::question_answer(&view).map(Example::Conversation),
             Format::Preference if self.found_out => {
                 return Err("these are preference rows (a chosen and a rejected answer), which need a preference \
-                            method that this version does not have; data.format = \"preference\" trains on the chosen \
-                            answers alone"
+                            method that this version does not have: choose the format \"preference\" to train on the \
+                            chosen answers alone"
                     .into());
             }
             Format::Preference => preference::read(&view).map(Example::Conversation),
@@ -166,8 +166,8 @@ impl Reading {
                 let format = ORDER.into_iter().find(|format| fits(*format, &by_hand)).ok_or_else(|| {
                     let names: Vec<&str> = by_hand.keys().map(String::as_str).collect();
                     format!(
-                        "no format has its columns with data.columns for {}; found {}: set data.format, and name the \
-                         column of each of its fields",
+                        "no format has its columns with those named for {}; found {}: choose the format, and name the \
+                         column that holds each of its fields",
                         fields::and(&names),
                         seen.words()
                     )
@@ -175,7 +175,7 @@ impl Reading {
                 let names: Vec<&str> = by_hand.values().map(String::as_str).collect();
                 let mut columns = by_hand.clone();
                 complete_messages(format, &mut columns, seen);
-                Found { format, columns, reason: format!("data.columns: {}", fields::and(&names)) }
+                Found { format, columns, reason: format!("the columns {}, named by hand", fields::and(&names)) }
             }
         };
         (self.format, self.columns, self.reason, self.found_out) = (found.format, found.columns, found.reason, true);
@@ -207,7 +207,7 @@ impl Reading {
         for (name, column) in by_hand {
             let Some(field) = self.format.field(name) else {
                 return Err(format!(
-                    "data.columns.{name}: rows of the format {} have no such field; they have {}",
+                    "a column is named for `{name}`, but rows of the format {} have no such field; they have {}",
                     self.format.name(),
                     fields::and(&names)
                 ));
@@ -216,7 +216,7 @@ impl Reading {
                 continue;
             }
             let hint = nearest(column, seen.columns.iter().map(|(name, _)| name.as_str()));
-            let missing = format!("data.columns.{name} = {column:?}: the rows have no such column");
+            let missing = format!("the column {column:?} is named for `{name}`, but the rows have no such column");
             if field.required {
                 return Err(format!("{missing}; found {}{hint}", seen.words()));
             }

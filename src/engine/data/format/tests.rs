@@ -55,8 +55,8 @@ fn every_format_is_recognised() {
     }
     assert_eq!(
         auto(&[json!({"txet": "1", "b": "2"})]).unwrap_err(),
-        "no known format; found the columns `txet`, `b`: say in data.format and data.columns what they hold, such as \
-         format = \"prompt-completion\" and columns = { prompt = \"…\", completion = \"…\" }"
+        "no known format; found the columns `txet`, `b`: choose the format, and name the column that holds each of its \
+         fields"
     );
     assert_eq!(serde_json::to_value(Format::ShareGpt).unwrap(), Format::ShareGpt.name());
 }
@@ -108,7 +108,7 @@ fn sharegpt_maps_speakers() {
     let wrong = json!({"conversations": [{"from": "robot", "value": "x"}]});
     assert_eq!(
         read(Format::ShareGpt, wrong).unwrap_err(),
-        "conversations[0]: the role \"robot\" is not known; data.roles says what it stands for, such as { robot = \"user\" }"
+        "conversations[0]: the role \"robot\" is not known: say which role it stands for, such as user"
     );
 }
 
@@ -255,7 +255,7 @@ fn columns_and_roles_are_mapped_by_hand() {
             .unwrap();
     assert_eq!(
         (reading.format, reading.reason.as_str()),
-        (Format::PromptCompletion, "data.columns: `a`, `q` and `sys`")
+        (Format::PromptCompletion, "the columns `a`, `q` and `sys`, named by hand")
     );
     assert_eq!(short(&reading, &row), "system:s user:x assistant:y");
     // A detected format keeps what the settings add to it.
@@ -266,7 +266,7 @@ fn columns_and_roles_are_mapped_by_hand() {
     let reading = auto(std::slice::from_ref(&row)).unwrap();
     assert_eq!(
         short(&reading, &row),
-        "error: talk[0]: the role \"customer\" is not known; data.roles says what it stands for, such as { customer = \"user\" }"
+        "error: talk[0]: the role \"customer\" is not known: say which role it stands for, such as user"
     );
     let roles = "data.roles={ customer = \"user\", agent = \"assistant\" }";
     for settings in [&[roles][..], &[roles, "data.format=messages", "data.columns.messages=talk"]] {
@@ -283,12 +283,12 @@ fn columns_and_roles_are_mapped_by_hand() {
     let rows = [json!({"q": "x", "a": "y"})];
     assert_eq!(
         chosen(&["data.format=alpaca", "data.columns.question=q"], &rows).unwrap_err(),
-        "data.columns.question: rows of the format alpaca have no such field; they have `instruction`, `input`, \
+        "a column is named for `question`, but rows of the format alpaca have no such field; they have `instruction`, `input`, \
          `output`, `system`, `tools` and `history`"
     );
     assert_eq!(
         chosen(&["data.format=text", "data.columns.text=aa"], &rows).unwrap_err(),
-        "data.columns.text = \"aa\": the rows have no such column; found the columns `q`, `a`; did you mean a?"
+        "the column \"aa\" is named for `text`, but the rows have no such column; found the columns `q`, `a`; did you mean a?"
     );
     let optional = chosen(&["data.format=question-answer", "data.columns.system=sys"], &rows).unwrap();
     assert_eq!(optional.notices.len(), 1, "{:?}", optional.notices);
@@ -328,7 +328,7 @@ fn preference_rows_train_the_chosen_answer_when_that_is_said() {
             (found.format, found.reason.as_str()),
             (Format::Preference, "the columns `chosen` and `rejected`: preference rows")
         );
-        assert!(short(&found, &row).contains("data.format = \"preference\" trains on the chosen answers"));
+        assert!(short(&found, &row).contains("choose the format \"preference\" to train on the chosen answers alone"));
         let reading = chosen(&["data.format=preference"], std::slice::from_ref(&row)).unwrap();
         assert_eq!(short(&reading, &row), expected, "{row}");
         assert!(reading.notices[0].contains("the rejected ones are not used"));

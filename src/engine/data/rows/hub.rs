@@ -3,11 +3,48 @@
 use std::path::{Path, PathBuf};
 
 use super::kind;
-use crate::engine::hub::{Hub, HubId, Problem};
+use crate::engine::hub::{DatasetParts, Hub, HubId, PartChoice, Problem};
 use crate::engine::{Error, Result};
 
 /// What a data set is read from: the file or the folder that stands for it, and its files.
-pub(super) fn data_files(id: &HubId, hub: &Hub) -> Result<(PathBuf, Vec<PathBuf>)> {
+pub(super) fn data_files(id: &HubId, part: &PartChoice, hub: &Hub) -> Result<(PathBuf, Vec<PathBuf>)> {
+    if id.file.is_none() {
+        // A newer state that was only looked at takes nothing away that is here.
+        let known = hub.known_parts(id);
+        if let Some(parts) = known.filter(|parts| !(part.is_default() && hub.has_older(id, parts))) {
+            return files_of(id, part, &parts, hub);
+        }
+        if !part.is_default() {
+            return files_of(id, part, &hub.parts_on_disk(id)?, hub);
+        }
+    }
+    all_files(id, hub)
+}
+
+/// The files of one split, all of which must be here.
+fn files_of(id: &HubId, part: &PartChoice, parts: &DatasetParts, hub: &Hub) -> Result<(PathBuf, Vec<PathBuf>)> {
+    let (config, split) = parts.find(id, part)?;
+    let folder = hub.on_disk(id).map_err(|_| hub.absent_part(id, parts, config, split))?;
+    let files: Vec<PathBuf> = split.files.iter().map(|(name, _)| folder.join(name)).collect();
+    if !files.iter().all(|file| file.is_file()) {
+        return Err(hub.absent_part(id, parts, config, split));
+    }
+    if let Some(unread) = files.iter().find(|file| kind::named(file).is_none()) {
+        return Err(not_read(id, unread));
+    }
+    Ok((if let [only] = &files[..] { only.clone() } else { folder }, files))
+}
+
+fn not_read(id: &HubId, file: &Path) -> Error {
+    let ending = file.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
+    let message = format!(
+        "{id} holds its rows as .{ending}, which are not read: convert them to .jsonl first, and choose that file"
+    );
+    Error::Hub { problem: Problem::Unusable, message }
+}
+
+/// What is here of a data set of which the Hub was not asked what it consists of.
+fn all_files(id: &HubId, hub: &Hub) -> Result<(PathBuf, Vec<PathBuf>)> {
     let unusable = |message: String| Error::Hub { problem: Problem::Unusable, message };
     let mut files = hub.dataset_on_disk(id)?;
     let folder = hub.on_disk(&HubId { file: None, ..id.clone() })?;
@@ -42,12 +79,7 @@ pub(super) fn data_files(id: &HubId, hub: &Hub) -> Result<(PathBuf, Vec<PathBuf>
             let path = if only.len() == 1 { only[0].clone() } else { folder };
             Ok((path, only.clone()))
         }
-        ([], [first, ..]) => {
-            let ending = first.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
-            Err(unusable(format!(
-                "{id} holds its rows as .{ending}, which are not read: convert them to .jsonl first, and choose that file"
-            )))
-        }
+        ([], [first, ..]) => Err(not_read(id, first)),
         ([], []) => Err(unusable(format!("{id} has no data files"))),
         (several, _) => {
             let name = |file: &Path| file.strip_prefix(&folder).unwrap_or(file).to_string_lossy().replace('\\', "/");
@@ -93,6 +125,9 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    use crate::engine::hub::testing::Server;
     use crate::engine::hub::{RepoKind, problem};
 
     const COMMIT: &str = "0123456789012345678901234567890123456789";
@@ -102,24 +137,64 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let hub = Hub::with_cache(cache.path());
         let id = HubId::parse("owner/name", RepoKind::Dataset).unwrap();
-        let absent = data_files(&id, &hub).unwrap_err();
+        let absent = all_files(&id, &hub).unwrap_err();
         assert_eq!(problem(&absent), Some(&Problem::NotOnDisk));
         let repo = cache.path().join("datasets--owner--name");
         let snapshot = repo.join("snapshots").join(COMMIT);
         std::fs::create_dir_all(snapshot.join("data")).unwrap();
         std::fs::create_dir_all(repo.join("refs")).unwrap();
         std::fs::write(repo.join("refs/main"), COMMIT).unwrap();
-        let none = data_files(&id, &hub).unwrap_err().to_string();
+        let none = all_files(&id, &hub).unwrap_err().to_string();
         assert!(none.starts_with("owner/name has no data files"), "{none}");
         let train = snapshot.join("data/train.jsonl");
         std::fs::write(&train, "{}").unwrap();
-        assert_eq!(data_files(&id, &hub).unwrap(), (train.clone(), vec![train]));
+        assert_eq!(all_files(&id, &hub).unwrap(), (train.clone(), vec![train]));
         std::fs::write(snapshot.join("more.txt"), "rows").unwrap();
-        let several = data_files(&id, &hub).unwrap_err();
+        let several = all_files(&id, &hub).unwrap_err();
         let files = vec![("data/train.jsonl".to_string(), 2), ("more.txt".to_string(), 4)];
         assert_eq!(problem(&several), Some(&Problem::Choice { files }));
         let named = HubId { file: Some("more.txt".into()), ..id };
-        assert_eq!(data_files(&named, &hub).unwrap().1, [snapshot.join("more.txt")]);
+        assert_eq!(all_files(&named, &hub).unwrap().1, [snapshot.join("more.txt")]);
+    }
+
+    #[test]
+    fn the_split_that_is_meant_is_read_and_one_that_is_not_here_says_how_to_get_it() {
+        let text = |name: &str| format!("{{\"text\": \"{name}\"}}\n").into_bytes();
+        let names = ["a/train.jsonl", "a/test.jsonl", "b/train.jsonl"];
+        let server = Server::new(&names.map(|name| (name, text(name))));
+        let config = |name: &str| {
+            json!({"config_name": name, "data_files": [
+            {"split": "train", "path": format!("{name}/train*")}, {"split": "test", "path": format!("{name}/test*")}]})
+        };
+        server.state().info = json!({"cardData": {"configs": [config("a"), config("b")]}});
+        let folder = tempfile::tempdir().unwrap();
+        let hub = server.hub(folder.path());
+        let id = HubId::parse("owner/name", RepoKind::Dataset).unwrap();
+        let part =
+            |config: &str, split: &str, held_out| PartChoice { config: config.into(), split: split.into(), held_out };
+        let get = |part: &PartChoice| hub.download(&hub.dataset_part(&id, part).unwrap(), &mut |_| true).unwrap();
+        let snapshot = get(&part("", "", false));
+        let read = |part: &PartChoice| match data_files(&id, part, &hub) {
+            Ok((path, files)) => {
+                assert_eq!(files, std::slice::from_ref(&path));
+                path.strip_prefix(&snapshot).unwrap().to_string_lossy().replace('\\', "/")
+            }
+            Err(error) => format!("{:?}: {error}", problem(&error).unwrap()),
+        };
+        assert_eq!(read(&part("", "", false)), "a/train.jsonl");
+        let absent = "NotOnDisk: the split \"test\" of its configuration \"a\" of owner/name is not on this computer yet: \
+                      get it with `lora-studio download --dataset owner/name --config a --split test`";
+        assert_eq!(read(&part("", "", true)), absent);
+        assert!(read(&part("b", "", false)).starts_with("NotOnDisk: the split \"train\" of its configuration \"b\""));
+        get(&part("a", "test", false));
+        // Two files are here now, and still there is nothing to choose: the training split is what is trained on.
+        assert_eq!(read(&part("", "", false)), "a/train.jsonl");
+        assert_eq!(read(&part("", "", true)), "a/test.jsonl");
+        assert!(read(&part("c", "", false)).ends_with("has no configuration \"c\": choose one of a, b"));
+        // Of what another program downloaded, the names of the files tell.
+        std::fs::remove_dir_all(folder.path().join("hub/datasets--owner--name/lora-studio")).unwrap();
+        assert_eq!(read(&part("", "test", false)), "a/test.jsonl");
+        assert!(read(&part("", "dev", false)).ends_with("has no split \"dev\": choose one of train, test"));
     }
 
     #[test]
@@ -141,18 +216,18 @@ mod tests {
         let train: Vec<PathBuf> = vec![write(train[0])]
             .into_iter()
             .chain({
-                let missing = data_files(&id, &hub).unwrap_err().to_string();
+                let missing = all_files(&id, &hub).unwrap_err().to_string();
                 assert!(missing.starts_with("only 1 of the 2 parts of owner/name"), "{missing}");
                 vec![write(train[1])]
             })
             .collect();
-        assert_eq!(data_files(&id, &hub).unwrap(), (snapshot.clone(), train.clone()));
+        assert_eq!(all_files(&id, &hub).unwrap(), (snapshot.clone(), train.clone()));
         write("test-00000-of-00001.parquet");
-        let choice = data_files(&id, &hub).unwrap_err();
+        let choice = all_files(&id, &hub).unwrap_err();
         let first = "data/train-00000-of-00002-ab12.parquet".to_string();
         let files = vec![("data/test-00000-of-00001.parquet".to_string(), 4), (first.clone(), 8)];
         assert_eq!(problem(&choice), Some(&Problem::Choice { files }));
-        let named = |file: &str| data_files(&HubId { file: Some(file.into()), ..id.clone() }, &hub).unwrap().1;
+        let named = |file: &str| all_files(&HubId { file: Some(file.into()), ..id.clone() }, &hub).unwrap().1;
         assert_eq!(named(&first), train);
         assert_eq!(named("data/train-00001-of-00002-cd34.parquet"), train[1..]);
     }

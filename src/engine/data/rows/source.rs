@@ -13,7 +13,7 @@ use super::{ENDINGS, folder, hub};
 use crate::engine::config::{DataConfig, expand_home};
 use crate::engine::data::format::dataset_info;
 use crate::engine::formats::builtin;
-use crate::engine::hub::{Hub, Reference, RepoKind};
+use crate::engine::hub::{Hub, PartChoice, Reference, RepoKind};
 use crate::engine::{Error, Result};
 
 /// A data set that was found, before its first row is read.
@@ -41,9 +41,55 @@ impl State {
     }
 }
 
+impl DataConfig {
+    /// Which part of a data set of the Hub is trained on.
+    pub fn train_part(&self) -> PartChoice {
+        PartChoice { config: self.hub_config.trim().into(), split: self.hub_split.trim().into(), held_out: false }
+    }
+
+    /// Which part of a data set of the Hub is for the validation loss. Another data set than the one that is trained on has
+    /// configurations of its own, and is read as if it were trained on.
+    pub fn validation_part(&self) -> PartChoice {
+        let same = self.train.trim() == self.validation.trim();
+        let config = if same { self.hub_config.trim().into() } else { String::new() };
+        PartChoice { config, split: self.hub_validation_split.trim().into(), held_out: same }
+    }
+}
+
 impl Source {
+    /// The rows that these settings train on.
+    pub fn of_train(settings: &DataConfig) -> Result<Source> {
+        Source::find_part(&settings.train, &settings.train_part())
+    }
+
+    /// The rows that these settings name for the validation loss.
+    pub fn of_validation(settings: &DataConfig) -> Result<Option<Source>> {
+        let name = settings.validation.as_str();
+        if name.is_empty() {
+            return Ok(None);
+        }
+        Source::find_part(name, &settings.validation_part()).map(Some)
+    }
+
     /// Finds `builtin:NAME`, a file, a folder of files, or a data set of the Hub that is on this computer already.
     pub fn find(spec: &str) -> Result<Source> {
+        Source::find_part(spec, &PartChoice::default())
+    }
+
+    /// [`Source::find`]; of a data set of the Hub, the part that is meant.
+    pub fn find_part(spec: &str, part: &PartChoice) -> Result<Source> {
+        let source = Source::find_any(spec, part)?;
+        if !(part.config.is_empty() && part.split.is_empty()) && Reference::hub(spec, RepoKind::Dataset).is_none() {
+            let named = if part.split.is_empty() { &part.config } else { &part.split };
+            return Err(Error::Config(format!(
+                "{named:?} is to be read of {spec}, but only data sets of the Hub have configurations and splits: leave \
+                 them empty"
+            )));
+        }
+        Ok(source)
+    }
+
+    fn find_any(spec: &str, part: &PartChoice) -> Result<Source> {
         if spec.starts_with("builtin:") {
             return Ok(Source::in_memory(spec.into(), Bytes::from_static(builtin::dataset(spec)?)));
         }
@@ -65,7 +111,7 @@ impl Source {
         }
         let path = match Reference::of(spec, RepoKind::Dataset) {
             Reference::Hub(id) => {
-                let (path, files) = hub::data_files(&id, &Hub::from_environment())?;
+                let (path, files) = hub::data_files(&id, part, &Hub::from_environment())?;
                 return Ok(Source::on_disk(path, files));
             }
             Reference::Path(_) => expand_home(spec),

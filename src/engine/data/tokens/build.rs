@@ -10,7 +10,7 @@ use super::bytes::Growing;
 use super::record::Record;
 use super::{Summary, Tokenized};
 use crate::engine::config::DataConfig;
-use crate::engine::data::check::{Seen, Severity, severity};
+use crate::engine::data::check::{Seen, Severity, kind, severity};
 use crate::engine::data::format::{Fields, Reading};
 use crate::engine::data::inspect::Problem;
 use crate::engine::data::rows::{Row, Source};
@@ -158,8 +158,8 @@ fn consume(
         for (row, outcome) in rows.iter().zip(outcomes) {
             match outcome? {
                 Outcome::Encoded(content, encoded, looked) => {
-                    writer.look(looked);
-                    writer.row(row, content, encoded)?;
+                    let bits = writer.look(looked);
+                    writer.row(row, content, encoded, bits)?;
                 }
                 Outcome::Wrong(error) => writer.wrong(error, tolerance, source)?,
             }
@@ -222,19 +222,28 @@ struct Writer {
 }
 
 impl Writer {
-    fn look(&mut self, looked: Looked) {
+    /// Counts what was seen in the next row; the bits of its record that say so: oddities, faults.
+    fn look(&mut self, looked: Looked) -> [u32; 2] {
         let summary = &mut self.summary;
         let row = summary.rows;
-        for what in looked.odd {
-            Seen::count(&mut summary.odd, what, Severity::Note, row);
-        }
+        let odd = looked.odd.into_iter().map(|what| Seen::count(&mut summary.odd, what, Severity::Note, row));
+        let odd = odd.fold(0, |bits, bit| bits | bit);
         summary.verified += usize::from(looked.faults.is_some());
-        for fault in looked.faults.into_iter().flatten() {
-            Seen::count(&mut summary.faults, &fault.to_string(), severity(&fault), row);
-        }
+        let mut kinds: Vec<_> = looked.faults.iter().flatten().map(|fault| (kind(fault), severity(fault))).collect();
+        // Each kind once a row, however many of its turns have it.
+        kinds.sort();
+        kinds.dedup();
+        let faults = kinds.iter().map(|(what, severity)| Seen::count(&mut summary.faults, what, *severity, row));
+        [odd, faults.fold(0, |bits, bit| bits | bit)]
     }
 
-    fn row(&mut self, row: &Row, content: u64, encoded: std::result::Result<Encoded, String>) -> Result<()> {
+    fn row(
+        &mut self,
+        row: &Row,
+        content: u64,
+        encoded: std::result::Result<Encoded, String>,
+        [odd, faults]: [u32; 2],
+    ) -> Result<()> {
         let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut record = Record {
             offset: self.offset,
@@ -243,6 +252,8 @@ impl Writer {
             end: row.bytes.end,
             file: row.file,
             line: narrow(row.line),
+            odd,
+            faults,
             ..Record::default()
         };
         match encoded {

@@ -23,7 +23,7 @@ use crate::engine::formats::{TextTokenizer, atomic_write};
 use crate::engine::{Error, Result};
 
 /// Changes whenever the same input would give other bytes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Sources below this size are tokenized again each time: quicker than keeping them in order.
 const SMALL: u64 = 1 << 20;
 /// Entries that were not used for this long are removed.
@@ -157,6 +157,9 @@ fn key(
         validation: String::new(),
         validation_fraction: 0.0,
         validation_rows: 0,
+        hub_config: String::new(),
+        hub_split: String::new(),
+        hub_validation_split: String::new(),
         deduplicate: false,
         on_bad_row: OnBadRow::Stop,
         max_seq_len: 0,

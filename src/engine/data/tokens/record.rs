@@ -36,6 +36,10 @@ pub struct Record {
     pub supervised: u32,
     /// Index in the refusals, for a row without tokens.
     pub refusal: Option<u32>,
+    /// Which of the oddities it has: one bit for each of [`Summary::odd`](super::Summary::odd).
+    pub odd: u32,
+    /// What is wrong with its mask, if that was looked at: one bit for each of [`Summary::faults`](super::Summary::faults).
+    pub faults: u32,
 }
 
 impl Record {
@@ -56,8 +60,8 @@ impl Record {
             self.last,
             self.supervised,
             none(self.refusal),
-            0,
-            0,
+            self.odd,
+            self.faults,
         ];
         let mut bytes = [0; RECORD_BYTES];
         let (left, right) = bytes.split_at_mut(32);
@@ -84,6 +88,8 @@ impl Record {
             last: narrow(5),
             supervised: narrow(6),
             refusal: some(narrow(7)),
+            odd: narrow(8),
+            faults: narrow(9),
         }
     }
 }
@@ -107,6 +113,8 @@ mod tests {
             last: 11,
             supervised: 5,
             refusal: None,
+            odd: 5,
+            faults: 1 << 31,
         };
         assert_eq!(Record::from_bytes(&record.to_bytes()), record);
         let refused = Record { first: None, refusal: Some(4), ..record };

@@ -50,7 +50,7 @@ fn words_for_speakers_are_explained() {
         "{\"messages\":[{\"role\":\"Kunde\",\"content\":\"Hallo\"},{\"role\":\"Laden\",\"content\":\"Guten Tag\"}]}\n";
     let path = file(&window, "rows.jsonl", row.repeat(3));
     type_path(&mut window, &path);
-    assert!(shows(&window, "say under \"Columns\" what it stands for"));
+    assert!(shows(&window, "say which role it stands for"));
     picture(&mut window, "data-roles");
     choose(&mut window, "\"Kunde\" is", "the user");
     settle(&mut window);
@@ -85,6 +85,14 @@ fn findings_lead_to_their_row_and_to_a_way_out() {
     picture(&mut window, "data-findings");
     window.click("row 3");
     window.wait("the repeated row is shown", 20, |w| w.studio.data.look.row == 2);
+    // The way through the rows of the finding, which has this one.
+    assert!(shows(&window, "1 of 1"));
+    window.click("Go through");
+    window.harness.run_steps(4);
+    window.click("Cut (1)");
+    window.wait("the cut row is shown", 20, |w| w.studio.data.look.row == 3);
+    picture(&mut window, "data-go-through");
+    window.click("row 3");
     let fix = window.harness.get_by_label_contains("Make room for");
     fix.click();
     window.harness.run_steps(3);
@@ -98,6 +106,68 @@ fn findings_lead_to_their_row_and_to_a_way_out() {
     // Left out, as was asked for, and the row says so.
     settle(&mut window);
     assert!(shows(&window, "This row is left out: it says the same as an earlier row"));
+}
+
+#[test]
+fn a_part_of_a_data_set_of_the_hub_is_chosen() {
+    use crate::app::data::HubData;
+    use crate::engine::hub::{DatasetConfig, DatasetParts, DatasetSplit, HubId, RepoKind};
+
+    let mut window = open();
+    let split = |name: &str, bytes| DatasetSplit { name: name.into(), files: vec![(format!("{name}.jsonl"), bytes)] };
+    let config = |name: &str, splits: &[DatasetSplit]| DatasetConfig { name: name.into(), splits: splits.to_vec() };
+    let main = config("main", &[split("train", 4 << 20), split("test", 1 << 20), split("validation", 900 << 10)]);
+    let parts = DatasetParts { commit: "a".repeat(40), configs: vec![main, config("other", &[split("all", 1 << 10)])] };
+    let id = HubId::parse("nobody-of-this-name/rows-that-are-not-here", RepoKind::Dataset).unwrap();
+    // What was asked of the Hub; the rows themselves are not here.
+    let hub = HubData { id: id.clone(), parts: Some(parts) };
+    let mut run = window.window().studio.shared.run.clone();
+    run.data.train = id.to_string();
+    window.window().studio.apply(crate::app::Command::Edit(Box::new(run)));
+    let wait = |window: &mut TestWindow| {
+        window.wait("the rows are missed", 20, |w| !w.studio.data.busy() && w.studio.data.problem.is_some());
+        window.window().studio.data.hub = Some(hub.clone());
+        window.harness.run_steps(3);
+    };
+    wait(&mut window);
+    window.window().studio.data.problem.as_mut().unwrap().part = crate::engine::hub::PartChoice::default();
+    window.harness.get_by_label("Download it");
+    picture(&mut window, "data-hub-parts");
+    let data = |window: &mut TestWindow| window.window().studio.shared.run.data.clone();
+    window.click("Validation: A split");
+    assert_eq!(data(&mut window).validation, id.to_string());
+    assert_eq!(data(&mut window).hub_validation_split, "validation");
+    wait(&mut window);
+    picture(&mut window, "data-hub-validation");
+    window.click("Validation split");
+    window.harness.run_steps(4);
+    window.click("test · 1.0 MiB");
+    assert_eq!(data(&mut window).hub_validation_split, "test");
+    wait(&mut window);
+    // What is trained on is not validated on.
+    window.click("split");
+    window.harness.run_steps(4);
+    let all: Vec<_> = window.harness.query_all_by_label("test · 1.0 MiB").collect();
+    all.last().unwrap().click();
+    drop(all);
+    window.harness.run_steps(3);
+    let settings = data(&mut window);
+    assert_eq!((settings.hub_split.as_str(), settings.hub_validation_split.as_str()), ("test", ""));
+    assert!(settings.validation.is_empty());
+    wait(&mut window);
+    window.click("configuration");
+    window.harness.run_steps(4);
+    window.click("other");
+    let settings = data(&mut window);
+    assert_eq!((settings.hub_config.as_str(), settings.hub_split.as_str()), ("other", ""));
+    wait(&mut window);
+    // It has one split alone, and so none to validate on.
+    assert!(!shows(&window, "Validation: A split"));
+    // Other rows have no such parts.
+    window.click("Use Built-in pirate talk");
+    settle(&mut window);
+    assert_eq!(data(&mut window).hub_config, "");
+    assert!(window.window().studio.data.hub.is_none());
 }
 
 #[test]
