@@ -51,7 +51,7 @@ pub(super) fn turns(
     let mut turns = Vec::with_capacity(assistants.len());
     for (run, group) in runs.iter().zip(groups) {
         let parts: Vec<Range<usize>> = match (run.as_slice(), group) {
-            ([first, .., last], [_]) => vec![first.start..last.end],
+            ([first, .., last], [_]) => Vec::from([Range { start: first.start, end: last.end }]),
             (parts, messages) if parts.len() == messages.len() => parts.to_vec(),
             _ => return None,
         };
