@@ -23,10 +23,10 @@ use rewrite::{Insert, Walker};
 
 use super::environment;
 
-/// The filters, closing the parenthesis that is put in front of the value.
-const CHECK: &str = ")|__check__";
+/// The filters, closing the parenthesis that is put in front of the value, and closed themselves: a word may follow at once.
+const CHECK: &str = ")|__check__()";
 /// The same for fields of namespaces: those outlive the loop that they are set in.
-const CHECK_HELD: &str = ")|__check_held__";
+const CHECK_HELD: &str = ")|__check_held__()";
 
 /// Operations of one expression that work on one another's results (`a + b + c`), and branches of one `if`. The longest in
 /// published templates is about thirty; minijinja's stack lasts for some thousands.

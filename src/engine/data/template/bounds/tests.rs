@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use super::bounded;
+use super::{Refusal, bounded};
 use crate::engine::data::Message;
-use crate::engine::data::template::chat_template;
+use crate::engine::data::random::Random;
+use crate::engine::data::template::{chat_template, environment, python};
 
 /// The template with `c(…)` and `h(…)` for the two checks.
 fn short(source: &str) -> String {
-    bounded(source).unwrap().replace(")|__check_held__", ")h").replace(")|__check__", ")c")
+    bounded(source).unwrap().replace(")|__check_held__()", ")h").replace(")|__check__()", ")c")
 }
 
 #[test]
@@ -27,6 +28,7 @@ fn names_arguments_and_comparisons_are_checked() {
         ("{% if a in ['b'] or a not in b.c %}", "{% if a in ['b'] or (a)c not in (b.c)c %}"),
         ("{% if a is defined and b is in c %}", "{% if a is defined and (b)c is in (c)c %}"),
         ("{% for a in b.c if a == b %}", "{% for a in b.c if (a)c == (b)c %}"),
+        ("{% set x = a[1:]if b[c]is string %}", "{% set x = (a[1:]if b[(c)c]is string)c %}"),
         ("{% set x = a + [1] %}{% set x = [1] + [2] %}", "{% set x = (a + [1])c %}{% set x = ([1] + [2])c %}"),
         ("{% for a in b + c %}{% for a in b[::-1] %}", "{% for a in (b + c)c %}{% for a in b[::-1] %}"),
         ("{{ a * 2 * b + 'c' }}{{ 'a' * 3 }}", "{{ ((a * 2)c * b)c + 'c' }}{{ ('a' * 3)c }}"),
@@ -229,12 +231,11 @@ fn long_conversations_are_rendered() {
 #[test]
 #[ignore = "a measurement"]
 fn checks_cost() {
-    use crate::engine::data::template::environment;
     let messages: Vec<Message> = (0..3)
         .flat_map(|i| [Message::user(format!("{i}? ").repeat(60)), Message::assistant(format!("{i}! ").repeat(120))])
         .collect();
     let context = minijinja::context! {
-        messages => messages.iter().map(|m| crate::engine::data::template::python::from_json(&m.to_json())).collect::<minijinja::Value>(),
+        messages => messages.iter().map(|m| python::from_json(&m.to_json())).collect::<minijinja::Value>(),
         tools => (), add_generation_prompt => false, bos_token => "<s>", eos_token => "</s>",
     };
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
@@ -269,4 +270,94 @@ fn checks_cost() {
         }
         println!("{file}: {:.2} µs, {:.2} µs with checks", best[0] * 1e6, best[1] * 1e6);
     }
+}
+
+/// Templates with pieces of one another in wrong places: what minijinja reads, is read here, and renders to the same.
+#[test]
+fn mixed_up_templates_are_read_as_minijinja_reads_them() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut sources: Vec<String> = Vec::new();
+    for folder in [folder.join("templates"), folder.join("masks/trl")] {
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let templates = files.into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "jinja"));
+        sources.extend(templates.map(|path| std::fs::read_to_string(path).unwrap()));
+    }
+    let sources: Vec<String> = sources.iter().map(|source| environment::rewrite_generation_tags(source).0).collect();
+    // Names, texts, white space, and every other character by itself.
+    let pieces: Vec<Vec<&str>> = sources.iter().map(|source| pieces(source)).collect();
+    let messages: Vec<_> = [Message::system("S"), Message::user("q"), Message::assistant("a\n</think>b")]
+        .iter()
+        .map(|message| python::from_json(&message.to_json()))
+        .collect();
+    let context =
+        minijinja::context! { messages, tools => (), __marks__ => "()", bos_token => "<s>", eos_token => "</s>" };
+    let mut random = Random::new(1, "templates", 0);
+    let (mut read, mut rendered) = (0, 0);
+    for round in 0..6000 {
+        let mut mixed = pieces[round % pieces.len()].clone();
+        for _ in 0..=random.below(3) {
+            let other = &pieces[random.below(pieces.len())];
+            let from = random.below(other.len());
+            let inserted = &other[from..(from + random.below(6)).min(other.len())];
+            let at = random.below(mixed.len());
+            let until = (at + random.below(4)).min(mixed.len());
+            mixed.splice(at..until, inserted.iter().copied());
+        }
+        let source = mixed.concat();
+        let compiled = |source: String| {
+            let mut environment = environment::new("2024-07-26T12:00:00+00:00[UTC]".parse().unwrap());
+            environment.set_fuel(Some(200_000));
+            environment.add_template_owned("chat", source).map(|()| environment)
+        };
+        let Ok(own) = compiled(source.clone()) else {
+            // Ours may be read, and is then refused by minijinja.
+            if let Ok(bounded) = bounded(&source) {
+                assert!(compiled(bounded).is_err(), "{source}");
+            }
+            continue;
+        };
+        let checked = match bounded(&source) {
+            Ok(bounded) => compiled(bounded.clone()).unwrap_or_else(|e| panic!("{e}: {bounded}")),
+            Err(Refusal::OtherTemplates(_)) => continue,
+            Err(refusal) => panic!("{}: {source}", refusal.describe(&source)),
+        };
+        read += 1;
+        let render = |environment: &minijinja::Environment| environment.get_template("chat").unwrap().render(&context);
+        match (render(&own), render(&checked)) {
+            (Ok(own), Ok(checked)) => {
+                rendered += 1;
+                assert_eq!(own, checked, "{source}");
+            }
+            (Ok(_), Err(error)) => {
+                assert!(
+                    error.detail().is_some_and(|detail| detail.starts_with(environment::STOPPED)),
+                    "{error}: {source}"
+                );
+            }
+            (Err(_), Err(_)) => {}
+            (Err(error), Ok(_)) => panic!("{error} without checks: {source}"),
+        }
+    }
+    println!("{read} of 6000 are templates, {rendered} were rendered");
+    assert!(read > 500 && rendered > 200, "{read}, {rendered}");
+}
+
+/// A template cut between its words.
+fn pieces(source: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let word = |c: char| c.is_alphanumeric() || c == '_';
+        let length = match word(first) {
+            true => rest.find(|c| !word(c)).unwrap_or(rest.len()),
+            false => ["{{-", "{{", "{%-", "{%", "-%}", "%}", "-}}", "}}", "==", "!="]
+                .iter()
+                .find(|sign| rest.starts_with(**sign))
+                .map_or(first.len_utf8(), |sign| sign.len()),
+        };
+        pieces.push(&rest[..length]);
+        rest = &rest[length..];
+    }
+    pieces
 }
