@@ -6,7 +6,7 @@ use crate::engine::data::Batch;
 use crate::engine::model::layer::DecoderLayer;
 use crate::engine::model::{ModelConfig, Pass, Workspace};
 use crate::engine::ops::dropout::DropoutKey;
-use crate::engine::ops::{Compute, Mat, MatMut, cross_entropy, rms_norm};
+use crate::engine::ops::{Compute, Mat, MatMut, cross_entropy, pool, rms_norm};
 use crate::engine::peft::lora::Adapter;
 use crate::engine::quant::FrozenMatrix;
 use crate::engine::{Error, Result};
@@ -83,17 +83,31 @@ impl Model {
     /// Negative log-likelihood in nats of each of `batch.targets`, in their order.
     pub fn nll(&self, batch: &Batch, adapter: Option<&Adapter>, ws: &mut Workspace) -> Result<Vec<f32>> {
         self.check(batch, ws)?;
-        let last = self.forward(batch, adapter, None, ws);
-        let n = self.gather_head_rows(batch, last, ws);
-        let hidden = Mat::new(&ws.head.normed, n, self.config.hidden);
-        let nll = &mut ws.head.nll[..n];
-        cross_entropy::forward(hidden, self.head(), &ws.target_ids, self.config.final_softcap, nll, self.compute);
-        Ok(nll.to_vec())
+        pool::run(|| {
+            let last = self.forward(batch, adapter, None, ws);
+            let n = self.gather_head_rows(batch, last, ws);
+            let hidden = Mat::new(&ws.head.normed, n, self.config.hidden);
+            let nll = &mut ws.head.nll[..n];
+            cross_entropy::forward(hidden, self.head(), &ws.target_ids, self.config.final_softcap, nll, self.compute);
+            Ok(nll.to_vec())
+        })
     }
 
     /// One micro-batch of training: returns the sum over `batch.targets` of the negative log-likelihood in nats (not
     /// scaled), and accumulates into `grads` the gradient of `scale` times that sum, in the layout of `adapter.params`.
     pub fn loss_and_gradients(
+        &self,
+        batch: &Batch,
+        adapter: &Adapter,
+        scale: f32,
+        dropout: Option<DropoutKey>,
+        grads: &mut [f32],
+        ws: &mut Workspace,
+    ) -> Result<f64> {
+        pool::run(|| self.loss_and_gradients_here(batch, adapter, scale, dropout, grads, ws))
+    }
+
+    fn loss_and_gradients_here(
         &self,
         batch: &Batch,
         adapter: &Adapter,

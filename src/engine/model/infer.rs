@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::model::kv_cache::{KvCache, gather_rows};
-use crate::engine::model::{DecoderLayer, Linear, LinearKind, LoraScratch, Model, RopeScaling};
+use crate::engine::model::{DecoderLayer, Linear, LinearKind, Model, RopeScaling};
 use crate::engine::ops::rope::RopeTable;
-use crate::engine::ops::{Mat, MatMut, attention, cross_entropy, elementwise, rms_norm, rope, swiglu};
+use crate::engine::ops::{Mat, MatMut, attention, cross_entropy, elementwise, pool, rms_norm, rope, swiglu};
 use crate::engine::peft::lora::{Adapter, LoraPass};
 use crate::engine::{Error, Result};
 
@@ -56,7 +56,6 @@ struct Buffers {
     gate_up: Vec<f32>,
     activated: Vec<f32>,
     lora_h: Vec<f32>,
-    lora: LoraScratch,
     /// Logits in the order of the rows, and in the order of the input.
     head: Vec<f32>,
     logits: Vec<f32>,
@@ -149,7 +148,7 @@ impl<'m> Session<'m> {
         let mut done = true;
         while done && !left.is_empty() {
             let (tokens, runs) = self.next_round(&mut left);
-            done = self.round(&tokens, &runs, &mut logits, cancel);
+            done = pool::run(|| self.round(&tokens, &runs, &mut logits, cancel));
         }
         self.buffers.logits = logits;
         if !done {
@@ -280,7 +279,7 @@ impl<'m> Session<'m> {
         for linear in kinds(layer, &[LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv]) {
             let y = MatMut::new(&mut b.qkv, t, m.qkv_width());
             let y = y.columns(m.linear_column(linear.kind), linear.weight.out_features);
-            self.linear(layer.index, linear, first, Mat::new(&b.normed, t, h), y, false, &mut b.lora_h, &mut b.lora);
+            self.linear(layer.index, linear, first, Mat::new(&b.normed, t, h), y, false, &mut b.lora_h);
         }
         layer.head_norms(m, MatMut::new(&mut b.qkv, t, m.qkv_width()));
         if let Some(table) = layer.config.rope.map(|r| &self.ropes[r]) {
@@ -308,7 +307,7 @@ impl<'m> Session<'m> {
         let segments: Vec<_> = runs.iter().map(|r| self.cache.segment(layer.index, r.sequence, queries(r))).collect();
         b.attention.resize(t * q, 0.0);
         let (keys, values) = (self.cache.keys(layer.index), self.cache.values(layer.index));
-        let shape = layer.attention_shape(m);
+        let shape = layer.attention_shape(m, self.model.compute);
         let out = MatMut::new(&mut b.attention, t, q);
         attention::forward(qkv.columns(0, q), keys, values, &shape, &segments, out, None);
         let mut t = t;
@@ -322,17 +321,7 @@ impl<'m> Session<'m> {
             t = rows.len();
         }
         let x = Mat::new(&b.attention, t, q);
-        self.add(
-            layer,
-            LinearKind::O,
-            &layer.attention_post_norm,
-            runs,
-            x,
-            &mut b.x,
-            &mut b.out,
-            &mut b.lora_h,
-            &mut b.lora,
-        );
+        self.add(layer, LinearKind::O, &layer.attention_post_norm, runs, x, &mut b.x, &mut b.out, &mut b.lora_h);
     }
 
     /// x ← x + feed-forward.
@@ -347,21 +336,11 @@ impl<'m> Session<'m> {
         for linear in kinds(layer, &[LinearKind::Gate, LinearKind::Up, LinearKind::GateUp]) {
             let y = MatMut::new(&mut b.gate_up, t, 2 * i);
             let y = y.columns(m.linear_column(linear.kind), linear.weight.out_features);
-            self.linear(layer.index, linear, first, Mat::new(&b.normed, t, h), y, false, &mut b.lora_h, &mut b.lora);
+            self.linear(layer.index, linear, first, Mat::new(&b.normed, t, h), y, false, &mut b.lora_h);
         }
         swiglu::forward(Mat::new(&b.gate_up, t, 2 * i), m.activation, MatMut::new(&mut b.activated, t, i));
         let x = Mat::new(&b.activated, t, i);
-        self.add(
-            layer,
-            LinearKind::Down,
-            &layer.mlp_post_norm,
-            runs,
-            x,
-            &mut b.x,
-            &mut b.out,
-            &mut b.lora_h,
-            &mut b.lora,
-        );
+        self.add(layer, LinearKind::Down, &layer.mlp_post_norm, runs, x, &mut b.x, &mut b.out, &mut b.lora_h);
     }
 
     /// y ← y + W x, or y + norm(W x) where the family norms the output.
@@ -375,17 +354,16 @@ impl<'m> Session<'m> {
         y: &mut [f32],
         out: &mut Vec<f32>,
         lora_h: &mut Vec<f32>,
-        lora: &mut LoraScratch,
     ) {
         let (t, h) = (x.rows, self.model.config.hidden);
         let first = self.first_adapted(runs);
         for linear in kinds(layer, &[kind]) {
             let Some(norm) = post_norm else {
-                self.linear(layer.index, linear, first, x, MatMut::new(y, t, h), true, lora_h, lora);
+                self.linear(layer.index, linear, first, x, MatMut::new(y, t, h), true, lora_h);
                 continue;
             };
             out.resize(t * h, 0.0);
-            self.linear(layer.index, linear, first, x, MatMut::new(out, t, h), false, lora_h, lora);
+            self.linear(layer.index, linear, first, x, MatMut::new(out, t, h), false, lora_h);
             rms_norm::forward_in_place(MatMut::new(out, t, h), norm, self.model.config.norm_eps);
             elementwise::add_in_place(MatMut::new(y, t, h), Mat::new(out, t, h));
         }
@@ -401,10 +379,9 @@ impl<'m> Session<'m> {
         mut y: MatMut,
         accumulate: bool,
         lora_h: &mut Vec<f32>,
-        scratch: &mut LoraScratch,
     ) {
         let compute = self.model.compute;
-        linear.forward(x, y.reborrow(), accumulate, compute, None, scratch);
+        linear.forward(x, y.reborrow(), accumulate, compute);
         let module = self.modules[layer * LinearKind::ALL.len() + linear.kind as usize];
         let (Some(adapter), Some(module)) = (self.adapter, module) else { return };
         let rows = x.rows - first;
@@ -417,7 +394,7 @@ impl<'m> Session<'m> {
         lora_h.resize(rows * module.rank, 0.0);
         let (cols, stride) = (y.cols, y.stride);
         let y = MatMut::strided(&mut y.data[first * stride..], rows, cols, stride);
-        pass.forward(x.rows_range(first, rows), y, lora_h, scratch);
+        pass.forward(x.rows_range(first, rows), y, lora_h);
     }
 
     /// The first row of an adapted sequence; the number of rows when there is none.

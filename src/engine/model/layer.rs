@@ -6,10 +6,10 @@
 //! The parts in brackets exist in some families only. `forward` leaves in [`Saved`] what `backward` needs; checkpointing
 //! is a choice of whose `Saved` survives until then.
 
-use crate::engine::model::linear::{Linear, LoraGradient};
+use crate::engine::model::linear::{Group, Linear, Member};
 use crate::engine::model::{LayerConfig, LinearKind, LoraScratch, ModelConfig, Pass, Saved, Scratch};
 use crate::engine::ops::attention::{self, Shape};
-use crate::engine::ops::{Mat, MatMut, elementwise, rms_norm, rope, swiglu};
+use crate::engine::ops::{Compute, Mat, MatMut, elementwise, rms_norm, rope, swiglu};
 
 /// The frozen weights of a layer.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct DecoderLayer {
 
 impl DecoderLayer {
     /// The attention's shape in this layer.
-    pub fn attention_shape(&self, m: &ModelConfig) -> Shape {
+    pub fn attention_shape(&self, m: &ModelConfig, compute: Compute) -> Shape {
         Shape {
             heads: m.heads,
             kv_heads: m.kv_heads,
@@ -44,6 +44,7 @@ impl DecoderLayer {
             scale: m.attention_scale,
             softcap: m.attention_softcap,
             window: self.config.window,
+            compute,
         }
     }
 
@@ -63,42 +64,44 @@ impl DecoderLayer {
         self.attend(m, x, s, scr, ls, pass);
 
         // s.middle = x + o(attention)
+        let (o, attention) = (self.group(&[LinearKind::O], m, pass), Mat::new(&s.attention, t, m.q_width()));
+        let middle = &mut s.middle[..t * m.hidden];
         match &self.attention_post_norm {
             None => {
-                s.middle[..t * m.hidden].copy_from_slice(&x[..t * m.hidden]);
-                self.linear(LinearKind::O, m, Source::Attention, Target::Middle, s, scr, ls, pass);
+                middle.copy_from_slice(&x[..t * m.hidden]);
+                o.forward(attention, MatMut::new(middle, t, m.hidden), true, &mut s.lora_h, ls);
             }
             Some(w) => {
-                self.linear(LinearKind::O, m, Source::Attention, Target::AttentionOut, s, scr, ls, pass);
+                o.forward(attention, MatMut::new(&mut s.attention_out, t, m.hidden), false, &mut s.lora_h, ls);
                 let out = Mat::new(&s.attention_out, t, m.hidden);
-                rms_norm::forward(out, w, m.norm_eps, MatMut::new(&mut s.middle, t, m.hidden));
-                elementwise::add_in_place(MatMut::new(&mut s.middle, t, m.hidden), Mat::new(x, t, m.hidden));
+                rms_norm::forward(out, w, m.norm_eps, MatMut::new(middle, t, m.hidden));
+                elementwise::add_in_place(MatMut::new(middle, t, m.hidden), Mat::new(x, t, m.hidden));
             }
         }
 
         let middle = Mat::new(&s.middle, t, m.hidden);
         rms_norm::forward(middle, &self.mlp_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, m.hidden));
-        for kind in [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp] {
-            self.linear(kind, m, Source::Normed, Target::GateUp, s, scr, ls, pass);
+        let normed = Mat::new(&scr.normed, t, m.hidden);
+        let gate_up = MatMut::new(&mut s.gate_up, t, 2 * m.intermediate);
+        self.group(&GATE_UP, m, pass).forward(normed, gate_up, false, &mut s.lora_h, ls);
+
+        // y = middle + down(activated)
+        let down = self.group(&[LinearKind::Down], m, pass);
+        let y = y.map(|y| &mut y[..t * m.hidden]);
+        if y.is_none() && self.mlp_post_norm.is_none() && !down.is_adapted() {
+            return;
         }
         let gate_up = Mat::new(&s.gate_up, t, 2 * m.intermediate);
         swiglu::forward(gate_up, m.activation, MatMut::new(&mut scr.activated, t, m.intermediate));
-
-        // y = middle + down(activated)
-        let y = y.map(|y| &mut y[..t * m.hidden]);
+        let activated = Mat::new(&scr.activated, t, m.intermediate);
         match (&self.mlp_post_norm, y) {
-            (None, None) => {
-                if let Some(lora) = pass.lora(self.index, LinearKind::Down) {
-                    let x = Mat::new(&scr.activated, t, m.intermediate);
-                    lora.project(x, &mut s.lora_h[pass.lora_h(LinearKind::Down)], ls);
-                }
-            }
+            (None, None) => down.project(activated, &mut s.lora_h, ls),
             (None, Some(y)) => {
                 y.copy_from_slice(&s.middle[..t * m.hidden]);
-                self.linear(LinearKind::Down, m, Source::Activated, Target::Given(y), s, scr, ls, pass);
+                down.forward(activated, MatMut::new(y, t, m.hidden), true, &mut s.lora_h, ls);
             }
             (Some(w), y) => {
-                self.linear(LinearKind::Down, m, Source::Activated, Target::MlpOut, s, scr, ls, pass);
+                down.forward(activated, MatMut::new(&mut s.mlp_out, t, m.hidden), false, &mut s.lora_h, ls);
                 let Some(y) = y else { return };
                 let out = Mat::new(&s.mlp_out, t, m.hidden);
                 rms_norm::forward(out, w, m.norm_eps, MatMut::new(y, t, m.hidden));
@@ -113,16 +116,16 @@ impl DecoderLayer {
         let (q, kv) = (m.q_width(), m.kv_width());
         let x = Mat::new(x, t, m.hidden);
         rms_norm::forward(x, &self.attention_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, m.hidden));
-        for kind in [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv] {
-            self.linear(kind, m, Source::Normed, Target::Qkv, s, scr, ls, pass);
-        }
+        let normed = Mat::new(&scr.normed, t, m.hidden);
+        let qkv = MatMut::new(&mut s.qkv, t, m.qkv_width());
+        self.group(&QKV, m, pass).forward(normed, qkv, false, &mut s.lora_h, ls);
         self.rotate(m, s, scr, pass);
         let qkv = Mat::new(if m.qk_norm { &scr.rotated } else { &s.qkv }, t, m.qkv_width());
         attention::forward(
             qkv.columns(0, q),
             qkv.columns(q, kv),
             qkv.columns(q + kv, kv),
-            &self.attention_shape(m),
+            &self.attention_shape(m, pass.compute),
             pass.segments,
             MatMut::new(&mut s.attention, t, q),
             Some(&mut s.lse[..m.heads * t]),
@@ -189,10 +192,7 @@ impl DecoderLayer {
         let (h, i) = (m.hidden, m.intermediate);
         let gate_up = Mat::new(&s.gate_up, t, 2 * i);
 
-        // down
-        if pass.lora(self.index, LinearKind::Down).is_some() {
-            swiglu::forward(gate_up, m.activation, MatMut::new(&mut scr.activated, t, i));
-        }
+        // down, whose input is computed again together with its gradient
         let d_out: &[f32] = match &self.mlp_post_norm {
             None => d,
             Some(w) => {
@@ -201,36 +201,19 @@ impl DecoderLayer {
                 &scr.d_hidden
             }
         };
-        self.linear_of(LinearKind::Down).backward(
-            Mat::new(d_out, t, h),
-            Mat::new(&scr.activated, t, i),
-            Some((MatMut::new(&mut scr.d_activated, t, i), false)),
-            pass.compute,
-            gradient(LinearKind::Down, self.index, pass, &s.lora_h, grads),
-            ls,
-        );
-        let d_gate_up = MatMut::new(&mut scr.d_gate_up, t, 2 * i);
-        swiglu::backward(Mat::new(&scr.d_activated, t, i), gate_up, m.activation, d_gate_up);
+        let (down, d_out) = (self.group(&[LinearKind::Down], m, pass), Mat::new(d_out, t, h));
+        down.backward_input(d_out, Some((MatMut::new(&mut scr.d_activated, t, i), false)), ls);
+        let (d_gate_up, activated) = (MatMut::new(&mut scr.d_gate_up, t, 2 * i), MatMut::new(&mut scr.activated, t, i));
+        swiglu::backward(Mat::new(&scr.d_activated, t, i), gate_up, m.activation, d_gate_up, activated);
+        down.backward_adapters(d_out, Mat::new(&scr.activated, t, i), &s.lora_h, grads, ls);
 
         // gate and up
-        let kinds = [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp];
-        let middle = Mat::new(&s.middle, t, h);
-        if kinds.iter().any(|&k| pass.lora(self.index, k).is_some()) {
+        let (group, middle) = (self.group(&GATE_UP, m, pass), Mat::new(&s.middle, t, h));
+        let dy = Mat::new(&scr.d_gate_up, t, 2 * i);
+        group.backward_input(dy, Some((MatMut::new(&mut scr.d_normed, t, h), false)), ls);
+        if group.is_adapted() {
             rms_norm::forward(middle, &self.mlp_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, h));
-        }
-        let mut accumulate = false;
-        for linear in kinds.iter().filter_map(|&k| self.find(k)) {
-            let dy =
-                Mat::new(&scr.d_gate_up, t, 2 * i).columns(m.linear_column(linear.kind), linear.weight.out_features);
-            linear.backward(
-                dy,
-                Mat::new(&scr.normed, t, h),
-                Some((MatMut::new(&mut scr.d_normed, t, h), accumulate)),
-                pass.compute,
-                gradient(linear.kind, self.index, pass, &s.lora_h, grads),
-                ls,
-            );
-            accumulate = true;
+            group.backward_adapters(dy, Mat::new(&scr.normed, t, h), &s.lora_h, grads, ls);
         }
         rms_norm::backward(
             Mat::new(&scr.d_normed, t, h),
@@ -266,14 +249,9 @@ impl DecoderLayer {
                 &scr.d_hidden
             }
         };
-        self.linear_of(LinearKind::O).backward(
-            Mat::new(d_out, t, h),
-            Mat::new(&s.attention, t, q),
-            Some((MatMut::new(&mut scr.d_attention, t, q), false)),
-            pass.compute,
-            gradient(LinearKind::O, self.index, pass, &s.lora_h, grads),
-            ls,
-        );
+        let (o, d_out) = (self.group(&[LinearKind::O], m, pass), Mat::new(d_out, t, h));
+        o.backward_input(d_out, Some((MatMut::new(&mut scr.d_attention, t, q), false)), ls);
+        o.backward_adapters(d_out, Mat::new(&s.attention, t, q), &s.lora_h, grads, ls);
 
         // attention, rotary embedding, head norms
         if m.qk_norm {
@@ -287,7 +265,7 @@ impl DecoderLayer {
             rotated.columns(q + kv, kv),
             Mat::new(&s.attention, t, q),
             &s.lse[..m.heads * t],
-            &self.attention_shape(m),
+            &self.attention_shape(m, pass.compute),
             pass.segments,
             MatMut::new(&mut scr.d_qkv, t, width),
         );
@@ -303,24 +281,12 @@ impl DecoderLayer {
         }
 
         // q, k and v
-        let kinds = [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv];
-        let x = Mat::new(x, t, h);
-        if kinds.iter().any(|&k| pass.lora(self.index, k).is_some()) {
+        let (group, x) = (self.group(&QKV, m, pass), Mat::new(x, t, h));
+        let dy = Mat::new(&scr.d_qkv, t, width);
+        group.backward_input(dy, need_dx.then(|| (MatMut::new(&mut scr.d_normed, t, h), false)), ls);
+        if group.is_adapted() {
             rms_norm::forward(x, &self.attention_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, h));
-        }
-        let mut accumulate = false;
-        for linear in kinds.iter().filter_map(|&k| self.find(k)) {
-            let dy = Mat::new(&scr.d_qkv, t, width).columns(m.linear_column(linear.kind), linear.weight.out_features);
-            let dx = need_dx.then(|| (MatMut::new(&mut scr.d_normed, t, h), accumulate));
-            linear.backward(
-                dy,
-                Mat::new(&scr.normed, t, h),
-                dx,
-                pass.compute,
-                gradient(linear.kind, self.index, pass, &s.lora_h, grads),
-                ls,
-            );
-            accumulate = true;
+            group.backward_adapters(dy, Mat::new(&scr.normed, t, h), &s.lora_h, grads, ls);
         }
         if need_dx {
             let d_normed = Mat::new(&scr.d_normed, t, h);
@@ -328,84 +294,25 @@ impl DecoderLayer {
         }
     }
 
-    /// One linear of the forward, from a buffer to a buffer; nothing where the layer has no linear of that kind.
-    fn linear(
-        &self,
-        kind: LinearKind,
-        m: &ModelConfig,
-        from: Source,
-        to: Target,
-        s: &mut Saved,
-        scr: &mut Scratch,
-        ls: &mut LoraScratch,
-        pass: &Pass,
-    ) {
-        let Some(linear) = self.find(kind) else { return };
-        let t = pass.positions.len();
-        let (out, input) = (linear.weight.out_features, linear.weight.in_features);
-        let x = match from {
-            Source::Normed => &scr.normed,
-            Source::Attention => &s.attention,
-            Source::Activated => &scr.activated,
+    /// The linears of these kinds that the layer has, in this pass.
+    fn group<'a>(&'a self, kinds: &[LinearKind], m: &ModelConfig, pass: &Pass<'a>) -> Group<'a> {
+        let member = |linear: &'a Linear| Member {
+            linear,
+            column: m.linear_column(linear.kind),
+            lora: pass.lora(self.index, linear.kind),
+            h: pass.lora_h(linear.kind),
         };
-        let (y, accumulate) = match to {
-            Target::Qkv => (MatMut::new(&mut s.qkv, t, m.qkv_width()), false),
-            Target::GateUp => (MatMut::new(&mut s.gate_up, t, 2 * m.intermediate), false),
-            Target::AttentionOut => (MatMut::new(&mut s.attention_out, t, m.hidden), false),
-            Target::MlpOut => (MatMut::new(&mut s.mlp_out, t, m.hidden), false),
-            Target::Middle => (MatMut::new(&mut s.middle, t, m.hidden), true),
-            Target::Given(y) => (MatMut::new(y, t, m.hidden), true),
-        };
-        let lora = pass.lora(self.index, kind).map(|l| (l, &mut s.lora_h[pass.lora_h(kind)]));
-        let y = y.columns(m.linear_column(kind), out);
-        linear.forward(Mat::new(x, t, input), y, accumulate, pass.compute, lora, ls);
+        let members = kinds.iter().filter_map(|kind| self.find(*kind)).map(member).collect();
+        Group { members, compute: pass.compute }
     }
 
     /// The layer's linear of that kind.
     pub fn find(&self, kind: LinearKind) -> Option<&Linear> {
         self.linears.iter().find(|l| l.kind == kind)
     }
-
-    /// A linear that every family has.
-    fn linear_of(&self, kind: LinearKind) -> &Linear {
-        self.find(kind).expect("loading gives every layer an o_proj and a down_proj")
-    }
 }
 
-/// Where a linear reads.
-enum Source {
-    Normed,
-    Attention,
-    Activated,
-}
-
-/// Where a linear writes, or for the two that end on the residual stream, adds.
-enum Target<'a> {
-    Qkv,
-    GateUp,
-    AttentionOut,
-    MlpOut,
-    Middle,
-    Given(&'a mut [f32]),
-}
-
-/// The adapter's side of a linear's backward, if it is adapted.
-fn gradient<'a>(
-    kind: LinearKind,
-    layer: usize,
-    pass: &Pass<'a>,
-    lora_h: &'a [f32],
-    grads: &'a mut [f32],
-) -> Option<LoraGradient<'a>> {
-    let h = &lora_h[pass.lora_h(kind)];
-    let pass = pass.lora(layer, kind)?;
-    let (a, b) = (pass.module.a_range(), pass.module.b_range());
-    let (da, db) = if a.start < b.start {
-        let (low, high) = grads.split_at_mut(b.start);
-        (&mut low[a], &mut high[..b.len()])
-    } else {
-        let (low, high) = grads.split_at_mut(a.start);
-        (&mut high[..a.len()], &mut low[b])
-    };
-    Some(LoraGradient { pass, h, da, db })
-}
+/// The linears between the first norm and attention: three, or one that is all of them.
+const QKV: [LinearKind; 4] = [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv];
+/// The linears between the second norm and the activation: two, or one that is both.
+const GATE_UP: [LinearKind; 3] = [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp];

@@ -46,7 +46,7 @@ buffers! {
         gate_up,
         /// Output of down before its norm, `[T, hidden]`; empty without post norms.
         mlp_out,
-        /// A·x of the adapted linears one after the other, `[T, r]` each, in the order of [`LinearKind`].
+        /// s·A·x of the adapted linears one after the other, `[T, r]` each, in the order of [`LinearKind`].
         lora_h,
     }
 }
@@ -82,10 +82,8 @@ buffers! {
         dropped,
         /// Gradient of the dropped input, `[T, in]`; empty without dropout.
         d_dropped,
-        /// Gradient of A·x, `[T, r]`.
+        /// Gradients of the A·x of linears that share an input, `[T, r]` each.
         dh,
-        /// Gradient of Bᵀ, `[r, out]`.
-        db_t,
     }
 }
 
@@ -102,6 +100,9 @@ buffers! {
         nll,
     }
 }
+
+/// Linears that read the same input: q, k and v.
+const MOST_SHARING: usize = 3;
 
 /// How much of the forward is kept for the backward.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,8 +238,7 @@ impl Layout {
             lora: LoraScratch {
                 dropped: backward(dropped),
                 d_dropped: backward(dropped),
-                dh: backward(t * adapter.widest_rank()),
-                db_t: backward(adapter.widest_b),
+                dh: backward(t * MOST_SHARING * adapter.widest_rank()),
             },
             head: Head { input: s * m.hidden, normed: s * m.hidden, d_normed: backward(s * m.hidden), nll: s },
             gradient: backward(t * m.hidden),

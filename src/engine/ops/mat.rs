@@ -1,5 +1,7 @@
 //! Views of row-major matrices with a row stride, so that q, k and v (or gate and up) are columns of one buffer.
 
+use std::marker::PhantomData;
+
 /// A row-major matrix `[rows, cols]` of `f32`, rows `stride` elements apart.
 #[derive(Clone, Copy, Debug)]
 pub struct Mat<'a> {
@@ -11,6 +13,33 @@ pub struct Mat<'a> {
     pub cols: usize,
     /// Elements from one row to the next, at least `cols`.
     pub stride: usize,
+}
+
+/// Some columns of a matrix, writable, while others of its columns may be written through other values.
+#[derive(Debug)]
+pub(crate) struct ColumnsMut<'a> {
+    /// Element (0, 0).
+    pub data: *mut f32,
+    pub rows: usize,
+    pub cols: usize,
+    /// Elements from one row to the next.
+    pub stride: usize,
+    _of: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> From<MatMut<'a>> for ColumnsMut<'a> {
+    fn from(m: MatMut<'a>) -> Self {
+        Self { data: m.data.as_mut_ptr(), rows: m.rows, cols: m.cols, stride: m.stride, _of: PhantomData }
+    }
+}
+
+impl ColumnsMut<'_> {
+    /// Row `r`, `[cols]`.
+    pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
+        assert!(r < self.rows);
+        // SAFETY: the row lies in the matrix, whose borrow this value has, and nobody else has these columns.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.stride), self.cols) }
+    }
 }
 
 /// A writable [`Mat`].
@@ -85,6 +114,19 @@ impl<'a> MatMut<'a> {
     /// Row `r`, `[cols]`.
     pub fn row_mut(&mut self, r: usize) -> &mut [f32] {
         &mut self.data[r * self.stride..r * self.stride + self.cols]
+    }
+
+    /// Columns `start..start + cols` for each of `parts`, which are in ascending order and do not overlap.
+    pub(crate) fn split_columns(self, parts: impl Iterator<Item = (usize, usize)>) -> Vec<ColumnsMut<'a>> {
+        let data = self.data.as_mut_ptr();
+        let mut end = 0;
+        let part = |(start, cols): (usize, usize)| {
+            assert!(start >= end && start + cols <= self.cols, "columns that overlap, or do not exist");
+            end = start + cols;
+            let data = data.wrapping_add(start);
+            ColumnsMut { data, rows: self.rows, cols, stride: self.stride, _of: PhantomData }
+        };
+        parts.map(part).collect()
     }
 
     /// Columns `start..start + cols` of every row.

@@ -15,6 +15,8 @@ pub(crate) mod gram;
 pub mod linear;
 pub mod mat;
 mod math;
+pub(crate) mod outer;
+pub(crate) mod pool;
 pub mod random;
 pub mod rms_norm;
 pub mod rope;
@@ -26,6 +28,7 @@ pub mod swiglu;
 mod testing;
 
 pub use elementwise::{add_bias, add_in_place, scale_in_place};
+pub(crate) use mat::ColumnsMut;
 pub use mat::{Mat, MatMut};
 
 /// The type of the inputs of matrix products; sums are always `f32`.

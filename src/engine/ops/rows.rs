@@ -26,3 +26,33 @@ pub(crate) fn for_each_row(y: MatMut, f: impl Fn(usize, &mut [f32]) + Sync) {
         data.par_chunks_mut(block * stride).enumerate().for_each(|(i, chunk)| run(i * block, chunk));
     }
 }
+
+/// Calls `f(r, row of y, row of z)` for every row of two matrices of as many rows.
+pub(crate) fn for_each_row_of_two(y: MatMut, z: MatMut, f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) {
+    assert_eq!(y.rows, z.rows, "matrices of different numbers of rows");
+    let rows = SharedRows { data: z.data.as_mut_ptr(), cols: z.cols, stride: z.stride };
+    for_each_row(y, |r, y| {
+        // SAFETY: every row is visited once, and lies in `z`.
+        f(r, y, unsafe { rows.row(r) });
+    });
+}
+
+/// A matrix whose rows are written by whoever has the row.
+struct SharedRows {
+    data: *mut f32,
+    cols: usize,
+    stride: usize,
+}
+
+// SAFETY: each row is used by one thread.
+unsafe impl Sync for SharedRows {}
+
+impl SharedRows {
+    /// # Safety
+    /// The row must exist, and nobody else may use it meanwhile.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn row(&self, r: usize) -> &mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(r * self.stride), self.cols) }
+    }
+}

@@ -4,7 +4,7 @@
 //! ½(1 + tanh u) = σ(2u). Written so, nothing cancels for large negative x. Derivative: σ(z) + x·σ(z)·(1 − σ(z))·z'.
 
 use super::math::sigmoid;
-use super::rows::for_each_row;
+use super::rows::{for_each_row, for_each_row_of_two};
 use super::simd::{fma, multiversion};
 use super::{Mat, MatMut};
 use crate::engine::model::Activation;
@@ -27,17 +27,19 @@ pub fn forward(gate_up: Mat, activation: Activation, out: MatMut) {
     });
 }
 
-/// d_gate_up ← the gradient in gate and up, `[tokens, 2·n]`, written.
-pub fn backward(dout: Mat, gate_up: Mat, activation: Activation, dgate_up: MatMut) {
+/// d_gate_up ← the gradient in gate and up, `[tokens, 2·n]`, and out ← what [`forward`] gives, which costs nothing on the
+/// way; both written.
+pub fn backward(dout: Mat, gate_up: Mat, activation: Activation, dgate_up: MatMut, out: MatMut) {
     let n = dout.cols;
     assert_eq!((gate_up.rows, gate_up.cols), (dout.rows, 2 * n), "swiglu: shapes differ");
     assert_eq!((dgate_up.rows, dgate_up.cols), (dout.rows, 2 * n), "swiglu: shapes differ");
-    for_each_row(dgate_up, |r, d| {
+    assert_eq!((out.rows, out.cols), (dout.rows, n), "swiglu: shapes differ");
+    for_each_row_of_two(dgate_up, out, |r, d, out| {
         let (gate, up) = gate_up.row(r).split_at(n);
         let (dgate, dup) = d.split_at_mut(n);
         match activation {
-            Activation::Silu => silu_backward_row(dout.row(r), gate, up, dgate, dup),
-            Activation::GeluTanh => gelu_backward_row(dout.row(r), gate, up, dgate, dup),
+            Activation::Silu => silu_backward_row(dout.row(r), gate, up, dgate, dup, out),
+            Activation::GeluTanh => gelu_backward_row(dout.row(r), gate, up, dgate, dup, out),
         }
     });
 }
@@ -69,12 +71,13 @@ multiversion! {
 }
 
 multiversion! {
-    fn silu_backward_row(dout: &[f32], gate: &[f32], up: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
+    fn silu_backward_row(dout: &[f32], gate: &[f32], up: &[f32], dgate: &mut [f32], dup: &mut [f32], out: &mut [f32]) {
         let n = dout.len();
-        let (gate, up, dgate, dup) = (&gate[..n], &up[..n], &mut dgate[..n], &mut dup[..n]);
+        let (gate, up, dgate, dup, out) = (&gate[..n], &up[..n], &mut dgate[..n], &mut dup[..n], &mut out[..n]);
         for i in 0..n {
             let (x, s) = (gate[i], sigmoid::<FMA>(gate[i]));
             let act = x * s;
+            out[i] = act * up[i];
             dup[i] = dout[i] * act;
             // 1 − s is exact enough here: its error is an ulp of 1, and s·(1 + x·(1 − s)) is dominated by s then.
             dgate[i] = dout[i] * up[i] * fma::<FMA>(act, 1.0 - s, s);
@@ -83,14 +86,15 @@ multiversion! {
 }
 
 multiversion! {
-    fn gelu_backward_row(dout: &[f32], gate: &[f32], up: &[f32], dgate: &mut [f32], dup: &mut [f32]) {
+    fn gelu_backward_row(dout: &[f32], gate: &[f32], up: &[f32], dgate: &mut [f32], dup: &mut [f32], out: &mut [f32]) {
         let n = dout.len();
-        let (gate, up, dgate, dup) = (&gate[..n], &up[..n], &mut dgate[..n], &mut dup[..n]);
+        let (gate, up, dgate, dup, out) = (&gate[..n], &up[..n], &mut dgate[..n], &mut dup[..n], &mut out[..n]);
         for i in 0..n {
             let x = gate[i];
             let (z, dz) = gelu_argument::<FMA>(x);
             let s = sigmoid::<FMA>(z);
             let act = x * s;
+            out[i] = act * up[i];
             dup[i] = dout[i] * act;
             dgate[i] = dout[i] * up[i] * fma::<FMA>(act * dz, 1.0 - s, s);
         }
@@ -137,7 +141,10 @@ mod tests {
                     reference(x, n, activation).iter().zip(&dout).map(|(y, d)| y * f64::from(*d)).sum()
                 });
                 let mut d = vec![f32::NAN; rows * stride];
-                backward(Mat::new(&dout, rows, n), gu, activation, MatMut::strided(&mut d, rows, 2 * n, stride));
+                let mut again = vec![f32::NAN; rows * n];
+                let into = MatMut::strided(&mut d, rows, 2 * n, stride);
+                backward(Mat::new(&dout, rows, n), gu, activation, into, MatMut::new(&mut again, rows, n));
+                assert_eq!(again, out, "{name}: the output again");
                 assert_close(&format!("{name} backward"), &columns(&d, rows, stride, 0, 2 * n), &want, 1e-6);
             }
         }
@@ -149,9 +156,11 @@ mod tests {
         for activation in [Activation::Silu, Activation::GeluTanh] {
             let gates: Vec<f32> = (-120..=120).map(|i| i as f32 / 4.0).collect();
             for x in gates {
-                let (mut out, mut d) = ([0.0], [0.0, 0.0]);
+                let (mut out, mut d, mut again) = ([0.0], [0.0, 0.0], [0.0]);
                 forward(Mat::new(&[x, 1.0], 1, 2), activation, MatMut::new(&mut out, 1, 1));
-                backward(Mat::new(&[1.0], 1, 1), Mat::new(&[x, 1.0], 1, 2), activation, MatMut::new(&mut d, 1, 2));
+                let (dout, gate_up) = (Mat::new(&[1.0], 1, 1), Mat::new(&[x, 1.0], 1, 2));
+                let again = MatMut::new(&mut again, 1, 1);
+                backward(dout, gate_up, activation, MatMut::new(&mut d, 1, 2), again);
                 // Computed through σ in f64, as ½(1 + tanh) loses all digits there.
                 let x64 = f64::from(x);
                 let z = match activation {
@@ -180,7 +189,8 @@ mod tests {
             });
             time(&format!("{activation:?} backward 512×1536"), 100, || {
                 let d = MatMut::new(&mut d, rows, 2 * n);
-                backward(Mat::new(&dout, rows, n), Mat::new(&gu, rows, 2 * n), activation, d);
+                let out = MatMut::new(&mut out, rows, n);
+                backward(Mat::new(&dout, rows, n), Mat::new(&gu, rows, 2 * n), activation, d, out);
             });
         }
     }

@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::product::{Left, NR, Panels, Store, pack, packed_len, product};
-use super::{BLOCK, Block, Segment, Shape, Shared, offsets, score_stride};
+use super::product::{GRAIN, Panels, pack, packed_len, product, strip_len};
+use super::{BLOCK, Block, Segment, Shape, Shared, head, offsets, score_stride};
+use crate::engine::ops::gemm::scratch::Scratch;
+use crate::engine::ops::gemm::{Left, Right};
 use crate::engine::ops::math::{dot, exp, tanh};
 use crate::engine::ops::rows::for_each_row;
-use crate::engine::ops::scratch;
 use crate::engine::ops::simd::multiversion;
 use crate::engine::ops::{Mat, MatMut};
 
@@ -64,7 +65,7 @@ pub fn backward_separate(
 pub fn backward_bytes(shape: &Shape, segments: &[Segment], threads: usize) -> usize {
     let rows = segments.iter().map(|s| s.k.end).max().unwrap_or(0);
     let (_, packed) = offsets(segments, |s| packed_heads(shape, s));
-    (packed + rows * partial_width(shape) + threads * task_floats(shape, segments)) * size_of::<f32>()
+    (packed + rows * partial_width(shape) + threads * TaskLanes::of(shape, segments).total()) * size_of::<f32>()
 }
 
 /// Where a gradient is written.
@@ -93,10 +94,10 @@ impl Grad {
     }
 }
 
-/// Floats of a segment's packed keys, their transpose and the transposed values.
+/// Lanes of a segment's packed keys, their transpose and the transposed values.
 fn packed_heads(shape: &Shape, s: &Segment) -> usize {
-    let (d, n) = (shape.head_dim, s.k.len());
-    shape.kv_heads * (2 * packed_len(d, n) + packed_len(n, d))
+    let (d, n, kernel) = (shape.head_dim, s.k.len(), shape.kernel());
+    shape.kv_heads * (2 * packed_len(kernel, d, n) + packed_len(kernel, n, d))
 }
 
 /// Columns of the buffer for the dk|dv of all heads of a group but its first, which writes to the result.
@@ -104,10 +105,48 @@ fn partial_width(shape: &Shape) -> usize {
     (shape.heads - shape.kv_heads) * 2 * shape.head_dim
 }
 
-/// Floats that one task needs: two blocks of scores, and q and dout of a block in panels.
-fn task_floats(shape: &Shape, segments: &[Segment]) -> usize {
-    let scores = segments.iter().map(|s| BLOCK.min(s.q.len()) * score_stride(s.k.len())).max().unwrap_or(0);
-    2 * scores + 2 * packed_len(BLOCK, shape.head_dim)
+/// What one task needs: two blocks of scores, q and dout of a block in panels, and a strip of a left operand.
+struct TaskLanes {
+    scores: usize,
+    panels: usize,
+    strip: usize,
+}
+
+impl TaskLanes {
+    fn of(shape: &Shape, segments: &[Segment]) -> TaskLanes {
+        let kernel = shape.kernel();
+        let longest = segments.iter().map(|s| s.k.len()).max().unwrap_or(0);
+        TaskLanes {
+            scores: segments.iter().map(|s| BLOCK.min(s.q.len()) * score_stride(s.k.len())).max().unwrap_or(0),
+            panels: packed_len(kernel, BLOCK, shape.head_dim),
+            strip: strip_len(kernel, longest.max(BLOCK).max(shape.head_dim)),
+        }
+    }
+
+    fn total(&self) -> usize {
+        2 * (self.scores + self.panels) + self.strip
+    }
+}
+
+/// The memory of one task.
+struct Memory {
+    scores: Scratch,
+    grads: Scratch,
+    q: Scratch,
+    dout: Scratch,
+    strip: Scratch,
+}
+
+impl Memory {
+    fn take(lanes: &TaskLanes) -> Memory {
+        Memory {
+            scores: Scratch::take(lanes.scores),
+            grads: Scratch::take(lanes.scores),
+            q: Scratch::take(lanes.panels),
+            dout: Scratch::take(lanes.panels),
+            strip: Scratch::take(lanes.strip),
+        }
+    }
 }
 
 struct Call<'a> {
@@ -144,26 +183,24 @@ fn run(
     let chains = chains(segments);
     let (starts, packed) = offsets(segments, |s| packed_heads(shape, s));
     let width = partial_width(shape);
-    scratch::with(packed + k.rows * width, |memory| {
-        let (packed, partial) = memory.split_at_mut(packed);
-        call.pack(&starts, packed);
-        // SAFETY: the buffer lives until the end of this closure.
-        let partial = unsafe { Grad::new(partial.as_mut_ptr(), k.rows, width) };
-        let packed = &*packed;
+    let (mut packed, mut partial) = (Scratch::take(packed), Scratch::take(k.rows * width));
+    call.pack(&starts, packed.lanes());
+    // SAFETY: the buffer lives until the end of this function.
+    let partial = unsafe { Grad::new(partial.floats().as_mut_ptr(), k.rows, width) };
+    let packed = &*packed.lanes();
 
-        let mut tasks: Vec<(usize, usize)> =
-            (0..chains.len()).flat_map(|c| (0..shape.heads).map(move |h| (c, h))).collect();
-        // The longest first, so that no thread is left with a long one at the end.
-        let work = |c: usize| segments[chains[c].clone()].iter().map(|s| s.q.len() * s.k.len()).sum::<usize>();
-        tasks.sort_by_key(|(c, _)| std::cmp::Reverse(work(*c)));
-        let floats = task_floats(shape, segments);
-        tasks.par_iter().with_max_len(1).for_each(|(c, head)| {
-            scratch::with(floats, |memory| call.head(chains[*c].clone(), *head, (&starts, packed), partial, memory));
-        });
-        if width > 0 {
-            call.sum_groups(partial);
-        }
+    let mut tasks: Vec<(usize, usize)> =
+        (0..chains.len()).flat_map(|c| (0..shape.heads).map(move |h| (c, h))).collect();
+    // The longest first, so that no thread is left with a long one at the end.
+    let work = |c: usize| segments[chains[c].clone()].iter().map(|s| s.q.len() * s.k.len()).sum::<usize>();
+    tasks.sort_by_key(|(c, _)| std::cmp::Reverse(work(*c)));
+    let lanes = TaskLanes::of(shape, segments);
+    tasks.par_iter().with_max_len(1).for_each(|(c, head)| {
+        call.head(chains[*c].clone(), *head, (&starts, packed), partial, &mut Memory::take(&lanes));
     });
+    if width > 0 {
+        call.sum_groups(partial);
+    }
 }
 
 /// Runs of segments that share keys: those are done by one task, one after the other.
@@ -202,8 +239,8 @@ impl Call<'_> {
     }
 
     /// Keys for q·kᵀ, values for dout·vᵀ, keys for ds·k, for every segment and key head.
-    fn pack(&self, starts: &[usize], packed: &mut [f32]) {
-        let (shape, d) = (self.shape, self.shape.head_dim);
+    fn pack(&self, starts: &[usize], packed: &mut [u32]) {
+        let (shape, d, kernel) = (self.shape, self.shape.head_dim, self.shape.kernel());
         let shared = Shared(packed.as_mut_ptr());
         let pairs = (0..self.segments.len()).flat_map(|s| (0..shape.kv_heads).map(move |h| (s, h)));
         pairs.collect::<Vec<_>>().par_iter().with_max_len(1).for_each(|(s, h)| {
@@ -213,15 +250,14 @@ impl Call<'_> {
                 return;
             }
             let size = packed_heads(shape, segment) / shape.kv_heads;
-            // SAFETY: each (segment, head) has its own `size` floats from here, inside the buffer.
+            // SAFETY: each (segment, head) has its own `size` lanes from here, inside the buffer.
             let out = unsafe { std::slice::from_raw_parts_mut(shared.at(starts[*s] + h * size), size) };
-            let (keys, rest) = out.split_at_mut(packed_len(d, n));
-            let (values, plain) = rest.split_at_mut(packed_len(d, n));
-            let k = &self.k.data[segment.k.start * self.k.stride + h * d..];
-            let v = &self.v.data[segment.k.start * self.v.stride + h * d..];
-            pack(k, 1, self.k.stride, d, n, keys);
-            pack(v, 1, self.v.stride, d, n, values);
-            pack(k, self.k.stride, 1, n, d, plain);
+            let (keys, rest) = out.split_at_mut(packed_len(kernel, d, n));
+            let (values, plain) = rest.split_at_mut(packed_len(kernel, d, n));
+            let (k, v) = (head(&self.k, &segment.k, *h, d), head(&self.v, &segment.k, *h, d));
+            pack(kernel, Right::Rows(k), keys);
+            pack(kernel, Right::Rows(v), values);
+            pack(kernel, Right::Columns(k), plain);
         });
     }
 
@@ -230,9 +266,9 @@ impl Call<'_> {
         &self,
         chain: Range<usize>,
         head: usize,
-        (starts, packed): (&[usize], &[f32]),
+        (starts, packed): (&[usize], &[u32]),
         partial: Grad,
-        memory: &mut [f32],
+        memory: &mut Memory,
     ) {
         let (shape, d) = (self.shape, self.shape.head_dim);
         let (kv_head, member) = (head / shape.group(), head % shape.group());
@@ -265,36 +301,32 @@ impl Call<'_> {
     fn block(
         &self,
         segment: &Segment,
-        head: usize,
+        h: usize,
         index: usize,
-        packed: &[f32],
+        packed: &[u32],
         (dk, dk_column): (Grad, usize),
         (dv, dv_column): (Grad, usize),
-        memory: &mut [f32],
+        memory: &mut Memory,
     ) {
         let (shape, d, n) = (self.shape, self.shape.head_dim, segment.k.len());
+        let kernel = shape.kernel();
         let block = Block::new(shape, segment, index);
         let (rows, span, stride) = (block.queries.len(), block.keys.len(), block.stride());
-        let (keys, rest) = packed.split_at(packed_len(d, n));
-        let (values, plain) = rest.split_at(packed_len(d, n));
-        let (scores, rest) = memory.split_at_mut(block.scores());
-        let (grads, rest) = rest.split_at_mut(block.scores());
-        let (q_panels, dout_panels) = rest[..2 * packed_len(BLOCK, d)].split_at_mut(packed_len(BLOCK, d));
+        let (keys, rest) = packed.split_at(packed_len(kernel, d, n));
+        let (values, plain) = rest.split_at(packed_len(kernel, d, n));
+        let Memory { scores, grads, q: q_panels, dout: dout_panels, strip } = memory;
+        let (scores, grads) = (&mut scores.floats()[..block.scores()], &mut grads.floats()[..block.scores()]);
         let first = segment.q.start + block.queries.start;
-        let seen_panels = packed_len(d, block.keys.start);
 
         // s = scale·q·kᵀ and dp = dout·vᵀ.
-        let rows_of = |m: &Mat| first * m.stride + head * d;
-        let (q, dout) = (&self.q.data[rows_of(&self.q)..], &self.dout.data[rows_of(&self.dout)..]);
-        let (q_left, dout_left) =
-            (Left { data: q, row: self.q.stride, column: 1 }, Left { data: dout, row: self.dout.stride, column: 1 });
-        let panels = |data| Panels { data, depth: d, first: 0 };
-        let shape_s = (rows, span, d);
+        let here = first..first + rows;
+        let (q, dout) = (head(&self.q, &here, h, d), head(&self.dout, &here, h, d));
+        let panels = |data| Panels { data, depth: d, columns: n, from: (0, block.keys.start) };
         // SAFETY: both buffers have `rows` rows of `stride` floats, and are this task's.
         unsafe {
             let (s, dp) = (scores.as_mut_ptr(), grads.as_mut_ptr());
-            product(shape_s, shape.scale, q_left, panels(&keys[seen_panels..]), Store::Write, s, stride);
-            product(shape_s, 1.0, dout_left, panels(&values[seen_panels..]), Store::Write, dp, stride);
+            product(kernel, Left::Rows(q), panels(keys), span, (shape.scale, 0.0), s, stride, strip);
+            product(kernel, Left::Rows(dout), panels(values), span, (1.0, 0.0), dp, stride, strip);
         }
 
         // p = exp(s − lse), ds = p ∘ (dp − D)·scale.
@@ -302,8 +334,8 @@ impl Call<'_> {
         for (r, (p, ds)) in pairs.enumerate() {
             let seen = block.visible(shape, r);
             let row = first + r;
-            let delta = dot(&self.dout.row(row)[head * d..][..d], &self.out.row(row)[head * d..][..d]);
-            let lse = self.lse[head * self.q.rows + row];
+            let delta = dot(&self.dout.row(row)[h * d..][..d], &self.out.row(row)[h * d..][..d]);
+            let lse = self.lse[h * self.q.rows + row];
             let (p_seen, ds_seen) = (&mut p[seen.clone()], &mut ds[seen.clone()]);
             match shape.softcap {
                 None => probabilities(p_seen, ds_seen, lse, delta, shape.scale),
@@ -316,21 +348,20 @@ impl Call<'_> {
         }
 
         // dv += pᵀ·dout, dk += dsᵀ·q, dq = ds·k.
-        pack(q, self.q.stride, 1, rows, d, q_panels);
-        pack(dout, self.dout.stride, 1, rows, d, dout_panels);
-        let transposed = |data| Left { data, row: 1, column: stride };
-        let panels = |data| Panels { data, depth: rows, first: 0 };
+        pack(kernel, Right::Columns(q), q_panels.lanes());
+        pack(kernel, Right::Columns(dout), dout_panels.lanes());
+        let panels = |data| Panels { data, depth: rows, columns: d, from: (0, 0) };
+        let (p, ds) = (Mat::strided(scores, rows, span, stride), Mat::strided(grads, rows, span, stride));
         let key_row = segment.k.start + block.keys.start;
         // SAFETY: this task alone has this head's columns of these rows of the three gradients.
         unsafe {
             let at = dv.data.at(key_row * dv.stride + dv_column);
-            product((span, d, rows), 1.0, transposed(scores), panels(dout_panels), Store::Add, at, dv.stride);
+            product(kernel, Left::Columns(p), panels(dout_panels.lanes()), d, (1.0, 1.0), at, dv.stride, strip);
             let at = dk.data.at(key_row * dk.stride + dk_column);
-            product((span, d, rows), 1.0, transposed(grads), panels(q_panels), Store::Add, at, dk.stride);
-            let at = self.dq.data.at(first * self.dq.stride + head * d);
-            let ds = Left { data: grads, row: stride, column: 1 };
-            let k = Panels { data: plain, depth: n, first: block.keys.start };
-            product((rows, d, span), 1.0, ds, k, Store::Write, at, self.dq.stride);
+            product(kernel, Left::Columns(ds), panels(q_panels.lanes()), d, (1.0, 1.0), at, dk.stride, strip);
+            let at = self.dq.data.at(first * self.dq.stride + h * d);
+            let k = Panels { data: plain, depth: n, columns: d, from: (block.keys.start, 0) };
+            product(kernel, Left::Rows(ds), k, d, (1.0, 0.0), at, self.dq.stride, strip);
         }
     }
 
@@ -388,4 +419,4 @@ multiversion! {
     }
 }
 
-const _: () = assert!(BLOCK.is_multiple_of(NR), "a block's last panel would be filled up");
+const _: () = assert!(BLOCK.is_multiple_of(GRAIN), "a block would begin inside a panel");

@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::product::{Left, Panels, Store, pack, packed_len, product};
-use super::{Block, Segment, Shape, Shared, decode, offsets, score_stride};
+use super::product::{Panels, pack, packed_len, product, strip_len};
+use super::{Block, Segment, Shape, Shared, decode, head, offsets, score_stride};
+use crate::engine::ops::gemm::scratch::Scratch;
+use crate::engine::ops::gemm::{Left, Right};
 use crate::engine::ops::math::{exp_sum_body, max_body, tanh};
-use crate::engine::ops::scratch;
 use crate::engine::ops::simd::multiversion;
 use crate::engine::ops::{Mat, MatMut};
 
@@ -34,15 +35,23 @@ pub fn forward(q: Mat, k: Mat, v: Mat, shape: &Shape, segments: &[Segment], out:
 /// Bytes of scratch that [`forward`] takes for these segments on `threads` threads.
 pub fn forward_bytes(shape: &Shape, segments: &[Segment], threads: usize) -> usize {
     let (_, packed) = offsets(segments, |s| 2 * packed_keys(shape, s));
-    let block = segments.iter().map(|s| super::BLOCK.min(s.q.len()) * score_stride(s.k.len())).max().unwrap_or(0);
-    (packed + threads * block) * size_of::<f32>()
+    let (scores, strip) = task_lanes(shape, segments.iter());
+    (packed + threads * (scores + strip)) * size_of::<f32>()
 }
 
-/// Floats of a segment's keys in panels; its values take no more.
+/// Lanes of a segment's keys in panels; its values take no more.
 pub(super) fn packed_keys(shape: &Shape, s: &Segment) -> usize {
-    let keys = packed_len(shape.head_dim, s.k.len());
-    let values = packed_len(s.k.len(), shape.head_dim);
+    let kernel = shape.kernel();
+    let keys = packed_len(kernel, shape.head_dim, s.k.len());
+    let values = packed_len(kernel, s.k.len(), shape.head_dim);
     shape.kv_heads * keys.max(values)
+}
+
+/// Lanes that one task needs: a block of scores, and a strip of queries or probabilities.
+fn task_lanes<'a>(shape: &Shape, segments: impl Iterator<Item = &'a Segment> + Clone) -> (usize, usize) {
+    let scores = segments.clone().map(|s| super::BLOCK.min(s.q.len()) * score_stride(s.k.len())).max().unwrap_or(0);
+    let longest = segments.map(|s| s.k.len()).max().unwrap_or(0);
+    (scores, strip_len(shape.kernel(), longest.max(shape.head_dim)))
 }
 
 /// The arguments of a forward.
@@ -59,64 +68,69 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     fn blocks(&self, segments: &[usize]) {
-        let (shape, d) = (self.shape, self.shape.head_dim);
+        let (shape, d, kernel) = (self.shape, self.shape.head_dim, self.shape.kernel());
         let (starts, half) = offsets(self.segments, |s| packed_keys(shape, s));
-        scratch::with(2 * half, |packed| {
-            let (keys, values) = packed.split_at_mut(half);
-            let pairs = segments.iter().flat_map(|s| (0..shape.kv_heads).map(move |h| (*s, h)));
-            let pairs: Vec<(usize, usize)> = pairs.collect();
-            let (shared_keys, shared_values) = (Shared(keys.as_mut_ptr()), Shared(values.as_mut_ptr()));
-            let place = |s: usize, h: usize| {
-                let size = packed_keys(shape, &self.segments[s]) / shape.kv_heads;
-                (starts[s] + h * size, size)
+        let mut packed = Scratch::take(2 * half);
+        let (keys, values) = packed.lanes().split_at_mut(half);
+        let pairs = segments.iter().flat_map(|s| (0..shape.kv_heads).map(move |h| (*s, h)));
+        let pairs: Vec<(usize, usize)> = pairs.collect();
+        let (shared_keys, shared_values) = (Shared(keys.as_mut_ptr()), Shared(values.as_mut_ptr()));
+        let place = |s: usize, h: usize| {
+            let size = packed_keys(shape, &self.segments[s]) / shape.kv_heads;
+            (starts[s] + h * size, size)
+        };
+        pairs.par_iter().with_max_len(1).for_each(|(s, h)| {
+            let (at, size) = place(*s, *h);
+            let rows = &self.segments[*s].k;
+            // SAFETY: each (segment, head) has its own `size` lanes from `at`, inside the buffers.
+            let (keys, values) = unsafe {
+                let keys = std::slice::from_raw_parts_mut(shared_keys.at(at), size);
+                (keys, std::slice::from_raw_parts_mut(shared_values.at(at), size))
             };
-            pairs.par_iter().with_max_len(1).for_each(|(s, h)| {
-                let (at, size) = place(*s, *h);
-                let rows = &self.segments[*s].k;
-                // SAFETY: each (segment, head) has its own `size` floats from `at`, inside the buffers.
-                let (keys, values) = unsafe {
-                    let keys = std::slice::from_raw_parts_mut(shared_keys.at(at), size);
-                    (keys, std::slice::from_raw_parts_mut(shared_values.at(at), size))
-                };
-                pack(&self.k.data[rows.start * self.k.stride + h * d..], 1, self.k.stride, d, rows.len(), keys);
-                pack(&self.v.data[rows.start * self.v.stride + h * d..], self.v.stride, 1, rows.len(), d, values);
-            });
-            let (keys, values) = (&*keys, &*values);
+            pack(kernel, Right::Rows(head(&self.k, rows, *h, d)), keys);
+            pack(kernel, Right::Columns(head(&self.v, rows, *h, d)), values);
+        });
+        let (keys, values) = (&*keys, &*values);
 
-            // The longest blocks first, so that no thread is left with a long one at the end.
-            let mut tasks: Vec<(usize, usize, usize)> = Vec::new();
-            for s in segments {
-                let blocks = Block::count(&self.segments[*s]);
-                tasks.extend((0..blocks).flat_map(|b| (0..shape.heads).map(move |h| (*s, h, b))));
-            }
-            tasks.sort_by_key(|(s, _, b)| std::cmp::Reverse(Block::new(shape, &self.segments[*s], *b).keys.len()));
-            // As much on every thread, whichever blocks it gets: then no later call allocates.
-            let scores = segments.iter().map(|s| {
-                let s = &self.segments[*s];
-                super::BLOCK.min(s.q.len()) * score_stride(s.k.len())
-            });
-            let scores = scores.max().unwrap_or(0);
-            tasks.par_iter().with_max_len(1).for_each(|(s, h, b)| {
-                let (at, size) = place(*s, h / shape.group());
-                let panels = (&keys[at..at + size], &values[at..at + size]);
-                scratch::with(scores, |scores| self.block(*s, *h, *b, panels, scores));
-            });
+        // The longest blocks first, so that no thread is left with a long one at the end.
+        let mut tasks: Vec<(usize, usize, usize)> = Vec::new();
+        for s in segments {
+            let blocks = Block::count(&self.segments[*s]);
+            tasks.extend((0..blocks).flat_map(|b| (0..shape.heads).map(move |h| (*s, h, b))));
+        }
+        tasks.sort_by_key(|(s, _, b)| std::cmp::Reverse(Block::new(shape, &self.segments[*s], *b).keys.len()));
+        // As much on every thread, whichever blocks it gets: then no later call allocates.
+        let (scores, strip) = task_lanes(shape, segments.iter().map(|s| &self.segments[*s]));
+        tasks.par_iter().with_max_len(1).for_each(|(s, h, b)| {
+            let (at, size) = place(*s, h / shape.group());
+            let panels = (&keys[at..at + size], &values[at..at + size]);
+            let (mut scores, mut strip) = (Scratch::take(scores), Scratch::take(strip));
+            self.block(*s, *h, *b, panels, scores.floats(), &mut strip);
         });
     }
 
     /// The output of one block of queries of one head.
-    fn block(&self, s: usize, head: usize, index: usize, (keys, values): (&[f32], &[f32]), scores: &mut [f32]) {
+    fn block(
+        &self,
+        s: usize,
+        h: usize,
+        index: usize,
+        (keys, values): (&[u32], &[u32]),
+        scores: &mut [f32],
+        strip: &mut Scratch,
+    ) {
         let (shape, segment, d) = (self.shape, &self.segments[s], self.shape.head_dim);
+        let kernel = shape.kernel();
         let block = Block::new(shape, segment, index);
         let (rows, span, stride) = (block.queries.len(), block.keys.len(), block.stride());
         let scores = &mut scores[..block.scores()];
         let first = segment.q.start + block.queries.start;
 
-        let q = Left { data: &self.q.data[first * self.q.stride + head * d..], row: self.q.stride, column: 1 };
-        let panels = &keys[packed_len(d, block.keys.start)..];
-        let panels = Panels { data: panels, depth: d, first: 0 };
+        let q = Left::Rows(head(&self.q, &(first..first + rows), h, d));
+        let n = segment.k.len();
+        let panels = Panels { data: keys, depth: d, columns: n, from: (0, block.keys.start) };
         // SAFETY: `scores` has `rows` rows of `stride` floats, and nobody else has them.
-        unsafe { product((rows, span, d), shape.scale, q, panels, Store::Write, scores.as_mut_ptr(), stride) };
+        unsafe { product(kernel, q, panels, span, (shape.scale, 0.0), scores.as_mut_ptr(), stride, strip) };
 
         let mut inverse = [0f32; super::BLOCK];
         for (r, row) in scores.chunks_exact_mut(stride).enumerate() {
@@ -127,16 +141,16 @@ impl Call<'_> {
             inverse[r] = 1.0 / sum;
             if let Some(lse) = self.lse {
                 // SAFETY: this block alone has these queries of this head, and `lse` is [heads, q_rows].
-                unsafe { *lse.at(head * self.q.rows + first + r) = max + sum.ln() };
+                unsafe { *lse.at(h * self.q.rows + first + r) = max + sum.ln() };
             }
         }
 
-        let p = Left { data: scores, row: stride, column: 1 };
-        let panels = Panels { data: values, depth: segment.k.len(), first: block.keys.start };
+        let p = Left::Rows(Mat::strided(scores, rows, span, stride));
+        let panels = Panels { data: values, depth: n, columns: d, from: (block.keys.start, 0) };
         // SAFETY: this block alone writes these rows of these columns, which lie inside the output.
         unsafe {
-            let out = self.out.at(first * self.out_stride + head * d);
-            product((rows, d, span), 1.0, p, panels, Store::Write, out, self.out_stride);
+            let out = self.out.at(first * self.out_stride + h * d);
+            product(kernel, p, panels, d, (1.0, 0.0), out, self.out_stride, strip);
             for (r, factor) in inverse[..rows].iter().enumerate() {
                 let row = std::slice::from_raw_parts_mut(out.add(r * self.out_stride), d);
                 row.iter_mut().for_each(|o| *o *= factor);

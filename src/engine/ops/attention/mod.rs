@@ -15,6 +15,9 @@ mod product;
 
 use std::ops::Range;
 
+use super::cpu::{Isa, Kernel};
+use super::{Compute, Mat};
+
 pub use backward::{backward, backward_bytes, backward_separate};
 pub use forward::{forward, forward_bytes};
 
@@ -36,6 +39,8 @@ pub struct Shape {
     pub softcap: Option<f32>,
     /// A query sees itself and the `window − 1` keys before it; `None` sees all before it.
     pub window: Option<usize>,
+    /// Type of the inputs of the products; scores, probabilities and sums are `f32`.
+    pub compute: Compute,
 }
 
 /// One sample: which rows of q and which rows of k and v belong to it.
@@ -59,6 +64,11 @@ impl Segment {
 }
 
 impl Shape {
+    /// The loops of the products.
+    fn kernel(&self) -> &'static Kernel {
+        Kernel::of(Isa::current(), self.compute)
+    }
+
     /// Query heads that share a key head.
     fn group(&self) -> usize {
         self.heads / self.kv_heads
@@ -96,7 +106,7 @@ impl Block {
     fn new(shape: &Shape, segment: &Segment, index: usize) -> Self {
         let queries = index * BLOCK..((index + 1) * BLOCK).min(segment.q.len());
         let position = segment.k.len() - segment.q.len() + queries.start;
-        let first = shape.visible(position).start / product::NR * product::NR;
+        let first = shape.visible(position).start / product::GRAIN * product::GRAIN;
         Self { keys: first..position + queries.len(), position, queries }
     }
 
@@ -122,7 +132,7 @@ impl Block {
 }
 
 fn score_stride(keys: usize) -> usize {
-    keys.next_multiple_of(product::NR) + 16
+    keys.next_multiple_of(product::GRAIN) + 16
 }
 
 /// Where each segment's packed keys (or values) begin in a shared buffer, and the total; one entry a segment.
@@ -136,21 +146,32 @@ fn offsets(segments: &[Segment], floats: impl Fn(&Segment) -> usize) -> (Vec<usi
     (starts, total)
 }
 
+/// Columns of one head in some rows of q, k, v or their like.
+fn head<'a>(m: &Mat<'a>, rows: &Range<usize>, head: usize, width: usize) -> Mat<'a> {
+    m.columns(head * width, width).rows_range(rows.start, rows.len())
+}
+
 /// A buffer that tasks write at places of their own.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
+struct Shared<T = f32>(*mut T);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Shared<T> {}
 
 // SAFETY: every user of a `Shared` writes rows and columns that no other task touches; each use says which.
-unsafe impl Send for Shared {}
+unsafe impl<T> Send for Shared<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl<T> Sync for Shared<T> {}
 
-impl Shared {
+impl<T> Shared<T> {
     /// The address of element `at`. A method, so that closures capture the wrapper and not the bare pointer.
     ///
     /// # Safety
     /// `at` must lie inside the buffer.
-    unsafe fn at(self, at: usize) -> *mut f32 {
+    unsafe fn at(self, at: usize) -> *mut T {
         // SAFETY: the caller's promise.
         unsafe { self.0.add(at) }
     }

@@ -1,8 +1,9 @@
 use super::*;
 use crate::engine::ops::testing::{assert_close, columns, gradient, normal, time, with_threads};
-use crate::engine::ops::{Mat, MatMut};
+use crate::engine::ops::{Compute, Mat, MatMut};
 
-const PLAIN: Shape = Shape { heads: 2, kv_heads: 2, head_dim: 8, scale: 0.35, softcap: None, window: None };
+const PLAIN: Shape =
+    Shape { heads: 2, kv_heads: 2, head_dim: 8, scale: 0.35, softcap: None, window: None, compute: Compute::F32 };
 
 /// Attention by its definition; q|k|v are columns of `qkv`, `rows` of them. Returns the output and the log-sum-exps.
 fn reference(qkv: &[f64], rows: usize, shape: &Shape, segments: &[Segment]) -> (Vec<f64>, Vec<f64>) {
@@ -268,7 +269,8 @@ fn a_number_that_is_none_stays_visible() {
 #[test]
 #[ignore = "a measurement"]
 fn speed() {
-    let shape = Shape { heads: 9, kv_heads: 3, head_dim: 64, scale: 0.125, softcap: None, window: None };
+    let shape =
+        Shape { heads: 9, kv_heads: 3, head_dim: 64, scale: 0.125, softcap: None, window: None, compute: Compute::F32 };
     let (qw, kw) = (576, 192);
     for (rows, samples) in [(512, 1), (512, 4), (2048, 1)] {
         let qkv = normal(1, rows * 960, 1.0);

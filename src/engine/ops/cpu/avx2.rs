@@ -27,7 +27,7 @@ pub(super) static ROUNDED: Kernel = Kernel {
     pack_columns: pack_columns::<true>,
 };
 
-unsafe fn tile(height: usize, lanes: usize, t: &Tile) {
+unsafe fn tile(height: usize, lanes: usize, t: &Tile<'_>) {
     // SAFETY: passed on; this kernel is only chosen on a machine that has the instructions.
     unsafe {
         match (height, lanes == NR) {
@@ -48,7 +48,7 @@ unsafe fn tile(height: usize, lanes: usize, t: &Tile) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-unsafe fn rows<const H: usize, const W: usize, const N: usize>(t: &Tile) {
+unsafe fn rows<const H: usize, const W: usize, const N: usize>(t: &Tile<'_>) {
     // SAFETY: the caller's strips, panels and tile have the sizes that `Tile` says.
     unsafe {
         let mut acc = [[_mm256_setzero_ps(); W]; H];
@@ -59,20 +59,23 @@ unsafe fn rows<const H: usize, const W: usize, const N: usize>(t: &Tile) {
                 }
             }
         }
-        let (mut a, mut b) = (t.a.cast::<f32>(), t.b.cast::<f32>());
-        for _ in 0..t.units {
-            let mut column = [_mm256_setzero_ps(); W];
-            for j in 0..W {
-                column[j] = _mm256_loadu_ps(b.add(8 * j));
-            }
-            for i in 0..H {
-                let x = _mm256_broadcast_ss(&*a.add(i));
+        let mut b = t.b.cast::<f32>();
+        for &(strip, units) in t.a {
+            let mut a = strip.cast::<f32>();
+            for _ in 0..units {
+                let mut column = [_mm256_setzero_ps(); W];
                 for j in 0..W {
-                    acc[i][j] = _mm256_fmadd_ps(x, column[j], acc[i][j]);
+                    column[j] = _mm256_loadu_ps(b.add(8 * j));
                 }
+                for i in 0..H {
+                    let x = _mm256_broadcast_ss(&*a.add(i));
+                    for j in 0..W {
+                        acc[i][j] = _mm256_fmadd_ps(x, column[j], acc[i][j]);
+                    }
+                }
+                a = a.wrapping_add(t.a_step);
+                b = b.wrapping_add(t.b_step);
             }
-            a = a.add(H);
-            b = b.add(N);
         }
         let mut sums = [[0f32; N]; H];
         for i in 0..H {

@@ -41,8 +41,8 @@ pub(super) static PAIRS: Kernel = Kernel {
 /// Defines the tile of one kind of numbers and the function that chooses its height and width.
 macro_rules! kernel {
     ($choose:ident, $tile:ident, $features:literal, $add:expr) => {
-        unsafe fn $choose(height: usize, lanes: usize, t: &Tile) {
-            type Table = [unsafe fn(&Tile); MR];
+        unsafe fn $choose(height: usize, lanes: usize, t: &Tile<'_>) {
+            type Table = [unsafe fn(&Tile<'_>); MR];
             #[rustfmt::skip]
             static WHOLE: Table = [
                 $tile::<1, 2>, $tile::<2, 2>, $tile::<3, 2>, $tile::<4, 2>, $tile::<5, 2>, $tile::<6, 2>, $tile::<7, 2>,
@@ -59,7 +59,7 @@ macro_rules! kernel {
         }
 
         #[target_feature(enable = $features)]
-        unsafe fn $tile<const H: usize, const W: usize>(t: &Tile) {
+        unsafe fn $tile<const H: usize, const W: usize>(t: &Tile<'_>) {
             // SAFETY: the caller's strips, panels and tile have the sizes that `Tile` says.
             unsafe {
                 let mut acc = [[_mm512_setzero_ps(); W]; H];
@@ -70,20 +70,23 @@ macro_rules! kernel {
                         }
                     }
                 }
-                let (mut a, mut b) = (t.a.cast::<f32>(), t.b.cast::<f32>());
-                for _ in 0..t.units {
-                    let mut column = [_mm512_setzero_ps(); W];
-                    for j in 0..W {
-                        column[j] = _mm512_loadu_ps(b.add(16 * j));
-                    }
-                    for i in 0..H {
-                        let x = _mm512_set1_ps(*a.add(i));
+                let mut b = t.b.cast::<f32>();
+                for &(strip, units) in t.a {
+                    let mut a = strip.cast::<f32>();
+                    for _ in 0..units {
+                        let mut column = [_mm512_setzero_ps(); W];
                         for j in 0..W {
-                            acc[i][j] = $add(acc[i][j], x, column[j]);
+                            column[j] = _mm512_loadu_ps(b.add(16 * j));
                         }
+                        for i in 0..H {
+                            let x = _mm512_set1_ps(*a.add(i));
+                            for j in 0..W {
+                                acc[i][j] = $add(acc[i][j], x, column[j]);
+                            }
+                        }
+                        a = a.wrapping_add(t.a_step);
+                        b = b.wrapping_add(t.b_step);
                     }
-                    a = a.add(H);
-                    b = b.add(16 * W);
                 }
                 // Written out here, not in a function: passed on, the sums would leave their registers.
                 if !t.last {

@@ -51,11 +51,11 @@ pub(crate) unsafe fn pack_rows(
 pub(crate) unsafe fn pack_columns(
     kernel: &Kernel,
     w: &FrozenMatrix,
-    first: usize,
-    end: usize,
+    (first, end): (usize, usize),
     k: Range<usize>,
     out: *mut u32,
     panel_lanes: usize,
+    unit: usize,
 ) -> bool {
     if kernel.isa < Isa::Avx512 {
         return false;
@@ -63,9 +63,10 @@ pub(crate) unsafe fn pack_columns(
     const NR: usize = 32;
     for (i, column) in (first..end).step_by(NR).enumerate() {
         let cols = NR.min(end - column);
+        let stride = if cols <= NR / 2 { NR / 2 } else { NR };
         // SAFETY: as above.
         unsafe {
-            let out = out.add(i * panel_lanes);
+            let out = out.add(i * panel_lanes + unit * stride);
             match (&w.data, kernel.mode) {
                 (Storage::Nf4(m), mode) if suits(m) && first.is_multiple_of(32) => match mode {
                     Mode::Pairs => nf4_columns_pairs(m, column, k.clone(), out),
@@ -74,7 +75,6 @@ pub(crate) unsafe fn pack_columns(
                 },
                 (Storage::Dense(Dense::Bf16(v)), Mode::Pairs) => {
                     let src = v.as_ptr().cast::<u16>().add(k.start * w.in_features + column);
-                    let stride = if cols <= NR / 2 { NR / 2 } else { NR };
                     for lane in (0..stride).step_by(16) {
                         let exist = cols.saturating_sub(lane).min(16);
                         bf16_columns(src.add(lane), w.in_features, exist, k.len(), out.add(lane), stride);

@@ -91,14 +91,19 @@ pub(crate) enum Mode {
     Pairs,
 }
 
+/// A strip of a left operand, `[units, height]`, and its units.
+pub(crate) type Strip = (*const u32, usize);
+
 /// One tile of C: up to `mr` rows by up to `nr` columns over a range of k.
-pub(crate) struct Tile {
-    /// Packed strip of the left operand, `[units, height]`.
-    pub a: *const u32,
-    /// Packed panel of the right operand, `[units, lanes]`.
+pub(crate) struct Tile<'a> {
+    /// Strips whose units follow each other in the sum.
+    pub a: &'a [Strip],
+    /// Lanes from one unit of a strip to the next: `height` when it is packed.
+    pub a_step: usize,
+    /// Panel of the right operand, `[units, lanes]`, for the units of all strips.
     pub b: *const u32,
-    /// Steps of k.
-    pub units: usize,
+    /// Lanes from one unit of the panel to the next: `lanes` when it is packed.
+    pub b_step: usize,
     /// First element of the tile in C.
     pub c: *mut f32,
     /// Elements from one row of C to the next.
@@ -134,7 +139,7 @@ pub(crate) struct Kernel {
     /// Columns of a panel; a panel of half as many is possible too.
     pub nr: usize,
     /// Computes a tile of `height` rows; the panel has `lanes` = nr or nr/2 columns.
-    pub tile: unsafe fn(height: usize, lanes: usize, &Tile),
+    pub tile: unsafe fn(height: usize, lanes: usize, &Tile<'_>),
     /// Packs from rows along k.
     pub pack_rows: PackFn,
     /// Packs from rows across k: lane `l` of unit `u` is `src[k(u)·stride + l]`.
@@ -145,6 +150,11 @@ impl Kernel {
     /// Lanes along k that hold `k` numbers.
     pub fn units(&self, k: usize) -> usize {
         k.div_ceil(self.per_unit())
+    }
+
+    /// Lanes of a panel of which `cols` columns exist: half as many where that is enough.
+    pub fn lanes(&self, cols: usize) -> usize {
+        if cols <= self.nr / 2 { self.nr / 2 } else { self.nr }
     }
 
     /// Numbers of k in a lane.

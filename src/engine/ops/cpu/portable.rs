@@ -26,7 +26,7 @@ pub(super) static ROUNDED: Kernel = Kernel {
     pack_columns: pack_columns::<true>,
 };
 
-unsafe fn tile(height: usize, lanes: usize, t: &Tile) {
+unsafe fn tile(height: usize, lanes: usize, t: &Tile<'_>) {
     // SAFETY: passed on.
     unsafe {
         match (height, lanes == NR) {
@@ -53,7 +53,7 @@ fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
 }
 
 #[inline(always)]
-unsafe fn rows<const H: usize, const N: usize>(t: &Tile) {
+unsafe fn rows<const H: usize, const N: usize>(t: &Tile<'_>) {
     // SAFETY: the caller's strips, panels and tile have the sizes that `Tile` says.
     unsafe {
         let mut acc = [[0f32; N]; H];
@@ -64,14 +64,16 @@ unsafe fn rows<const H: usize, const N: usize>(t: &Tile) {
                 }
             }
         }
-        let (a, b) = (t.a.cast::<f32>(), t.b.cast::<f32>());
-        for u in 0..t.units {
-            let b = &*b.add(u * N).cast::<[f32; N]>();
-            let a = &*a.add(u * H).cast::<[f32; H]>();
-            for i in 0..H {
-                for j in 0..N {
-                    acc[i][j] = multiply_add(a[i], b[j], acc[i][j]);
+        let mut b = t.b;
+        for &(strip, units) in t.a {
+            for u in 0..units {
+                let (a, row) = (&*strip.add(u * t.a_step).cast::<[f32; H]>(), &*b.cast::<[f32; N]>());
+                for i in 0..H {
+                    for j in 0..N {
+                        acc[i][j] = multiply_add(a[i], row[j], acc[i][j]);
+                    }
                 }
+                b = b.wrapping_add(t.b_step);
             }
         }
         finish(&acc, t);
@@ -80,7 +82,7 @@ unsafe fn rows<const H: usize, const N: usize>(t: &Tile) {
 
 /// Stores the sums of a tile: to C, or aside until the next range of k.
 #[inline(always)]
-pub(super) unsafe fn finish<const H: usize, const N: usize>(acc: &[[f32; N]; H], t: &Tile) {
+pub(super) unsafe fn finish<const H: usize, const N: usize>(acc: &[[f32; N]; H], t: &Tile<'_>) {
     // SAFETY: as in `Tile`.
     unsafe {
         for (i, sums) in acc.iter().enumerate() {

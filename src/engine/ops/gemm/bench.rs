@@ -137,9 +137,10 @@ fn peak(compute: Compute, time: Duration) -> f64 {
         let mut c = vec![0f32; kernel.mr * kernel.nr];
         for _ in 0..repeats {
             let tile = Tile {
-                a: a.as_ptr(),
+                a: &[(a.as_ptr(), UNITS)],
+                a_step: kernel.mr,
                 b: b.as_ptr(),
-                units: UNITS,
+                b_step: kernel.nr,
                 c: c.as_mut_ptr(),
                 c_stride: kernel.nr,
                 cols: kernel.nr,

@@ -14,9 +14,11 @@ use super::cpu::{Isa, Kernel};
 use super::{Compute, Mat, MatMut};
 
 mod bench;
+mod cut;
 mod driver;
 mod few;
 mod operand;
+mod packed;
 pub(crate) mod scratch;
 pub mod serial;
 #[cfg(test)]
@@ -24,8 +26,9 @@ mod tests;
 mod weights;
 
 pub use bench::{Options as BenchOptions, Report as BenchReport, Row as BenchRow, bench};
-pub(crate) use driver::product;
+pub(crate) use driver::{Output, Term, product, sums};
 pub(crate) use operand::{Left, Right};
+pub(crate) use packed::{Packed, strips};
 
 /// `c[m,n] = alpha·a[m,k]·b[n,k]ᵀ + beta·c`. Threaded.
 pub fn nt(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, compute: Compute) {

@@ -105,35 +105,35 @@ impl Right<'_> {
         }
     }
 
-    /// Packs columns `first..end`, a panel every `nr` columns and `panel_lanes` lanes, over `k` (which starts at a whole
-    /// unit). The last panel is a half one when half is enough. Lanes without a column hold zeros.
+    /// Packs columns `first..end` over `k` (which starts at a whole unit), a panel every `panel_lanes` lanes, into the
+    /// units from `unit` on. The last panel is a half one when half is enough. Lanes without a column hold zeros.
     ///
     /// # Safety
     /// `out` has room for it.
     pub unsafe fn pack(
         &self,
         kernel: &Kernel,
-        first: usize,
-        end: usize,
+        (first, end): (usize, usize),
         k: Range<usize>,
         out: *mut u32,
         panel_lanes: usize,
+        unit: usize,
     ) {
         match self {
             Right::WeightRows(w) => {
                 // SAFETY: passed on.
                 for_lanes(kernel, first, end, |column, exist, lanes, at, stride| unsafe {
-                    let out = out.add(at / kernel.nr * panel_lanes + at % kernel.nr);
+                    let out = out.add(at / kernel.nr * panel_lanes + unit * stride + at % kernel.nr);
                     weights::pack_rows(kernel, w, column, exist, k.clone(), out, stride, lanes);
                 });
             }
             // SAFETY: passed on.
             Right::WeightColumns(w) => unsafe {
-                weights::pack_columns(kernel, w, first, end, k, out, panel_lanes);
+                weights::pack_columns(kernel, w, (first, end), k, out, panel_lanes, unit);
             },
             // SAFETY: the columns and k are within the matrix, whose data is as long as its shape says.
             Right::Rows(b) => for_lanes(kernel, first, end, |column, exist, lanes, at, stride| unsafe {
-                let out = out.add(at / kernel.nr * panel_lanes + at % kernel.nr);
+                let out = out.add(at / kernel.nr * panel_lanes + unit * stride + at % kernel.nr);
                 let src = b.data.as_ptr().add(column * b.stride + k.start);
                 (kernel.pack_rows)(src, b.stride, exist, k.len(), out, stride, lanes);
             }),
@@ -142,7 +142,7 @@ impl Right<'_> {
                 const ROWS: usize = 64;
                 for at in k.clone().step_by(ROWS) {
                     let rows = ROWS.min(k.end - at);
-                    let unit = (at - k.start) / kernel.per_unit();
+                    let unit = unit + (at - k.start) / kernel.per_unit();
                     // SAFETY: as above.
                     for_lanes(kernel, first, end, |column, exist, lanes, lane, stride| unsafe {
                         let out = out.add(lane / kernel.nr * panel_lanes + unit * stride + lane % kernel.nr);
@@ -165,7 +165,7 @@ pub(super) fn for_lanes(
 ) {
     for panel in (first..end).step_by(kernel.nr) {
         let cols = kernel.nr.min(end - panel);
-        let stride = if cols <= kernel.nr / 2 { kernel.nr / 2 } else { kernel.nr };
+        let stride = kernel.lanes(cols);
         for at in (0..stride).step_by(16) {
             let lanes = (stride - at).min(16);
             let exist = (cols - at).min(lanes);

@@ -45,6 +45,11 @@ impl Scratch {
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), lanes) }
     }
 
+    /// The first lane.
+    pub fn pointer(&self) -> *const u32 {
+        self.lines.as_ptr().cast()
+    }
+
     /// The lanes as floating-point numbers.
     pub fn floats(&mut self) -> &mut [f32] {
         bytemuck::cast_slice_mut(self.lanes())

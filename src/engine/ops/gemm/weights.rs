@@ -52,22 +52,22 @@ pub(super) unsafe fn pack_rows(
     }
 }
 
-/// Packs columns `first..end` of `w` over rows `k`: `dy·W`. A panel every `panel_lanes` lanes.
+/// Packs columns `first..end` of `w` over rows `k`: `dy·W`. A panel every `panel_lanes` lanes, into the units from `unit`.
 ///
 /// # Safety
 /// `out` has room for it.
 pub(super) unsafe fn pack_columns(
     kernel: &Kernel,
     w: &FrozenMatrix,
-    first: usize,
-    end: usize,
+    (first, end): (usize, usize),
     k: Range<usize>,
     out: *mut u32,
     panel_lanes: usize,
+    unit: usize,
 ) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: passed on.
-    if unsafe { avx512_weights::pack_columns(kernel, w, first, end, k.clone(), out, panel_lanes) } {
+    if unsafe { avx512_weights::pack_columns(kernel, w, (first, end), k.clone(), out, panel_lanes, unit) } {
         return;
     }
     const STEP: usize = 16;
@@ -79,7 +79,7 @@ pub(super) unsafe fn pack_columns(
         for r in 0..n {
             w.dequantize_part(at + r, first, &mut decoded[r * cols..][..cols]);
         }
-        let unit = (at - k.start) / kernel.per_unit();
+        let unit = unit + (at - k.start) / kernel.per_unit();
         // SAFETY: `n` rows of `cols` numbers were written; the target is the caller's.
         for_lanes(kernel, first, end, |column, exist, lanes, lane, stride| unsafe {
             let out = out.add(lane / kernel.nr * panel_lanes + unit * stride + lane % kernel.nr);

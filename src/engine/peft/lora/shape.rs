@@ -11,8 +11,6 @@ pub struct AdapterShape {
     pub ranks: [usize; LinearKind::ALL.len()],
     /// Most input features of an adapted linear.
     pub widest_input: usize,
-    /// Elements of the largest B.
-    pub widest_b: usize,
     /// Numbers that are trained.
     pub parameters: u64,
     /// Whether inputs are dropped in training.
@@ -45,7 +43,6 @@ impl AdapterShape {
         let highest = &mut self.ranks[kind as usize];
         *highest = (*highest).max(rank);
         self.widest_input = self.widest_input.max(input);
-        self.widest_b = self.widest_b.max(rank * output);
         self.parameters += (rank * (input + output) * count) as u64;
     }
 

@@ -1,0 +1,134 @@
+//! How sums of products are cut into tasks, and a task's sums into ranges that fit the cache.
+//!
+//! How the work is cut never changes a result: an element of C is one sum in the order of its terms and of k, wherever
+//! it is computed.
+
+use std::ops::Range;
+
+use super::driver::Output;
+use crate::engine::ops::cpu::Kernel;
+
+/// Lanes of packed panels that a task works on at a time: 256 KiB, a quarter of the smallest current L2 cache.
+const PANEL_LANES: usize = 64 * 1024;
+
+/// Most units in a range of a sum; the sums of longer ones are kept aside between ranges.
+const MOST_UNITS: usize = 1024;
+
+/// Most rows that a task passes over its panels when sums are kept aside, so that they stay in the cache.
+const MOST_ROWS: usize = 1024;
+
+/// Tasks for each thread: so many that the last ones end together, so few that packing a panel pays off.
+const TASKS: usize = 4;
+
+/// Most parts of a range.
+pub(super) const MOST_PARTS: usize = 8;
+
+/// Some of the units of one term.
+#[derive(Debug, PartialEq)]
+pub(super) struct Part {
+    pub term: usize,
+    pub units: Range<usize>,
+}
+
+/// Parts that are summed in one pass over their panels.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Stretch {
+    pub parts: Vec<Part>,
+    pub units: usize,
+}
+
+/// How one output is computed.
+pub(super) struct Cut {
+    pub stretches: Vec<Stretch>,
+    /// Units of the longest stretch.
+    pub units: usize,
+    /// Panels of C.
+    pub panels: usize,
+    /// Panels of every group but the last.
+    pub group: usize,
+    pub groups: usize,
+    /// Strips of every row range but the last.
+    pub chunk: usize,
+    pub chunks: usize,
+}
+
+/// Cuts all outputs; `strips` of up to `height` rows each are what they have in common.
+pub(super) fn cut(kernel: &Kernel, outputs: &[Output], strips: usize, height: usize, threads: usize) -> Vec<Cut> {
+    let panels: usize = outputs.iter().map(|o| o.c.cols.div_ceil(kernel.nr)).sum();
+    // More tasks than threads, so that a slow thread does not hold up the others.
+    let sharing = panels.div_ceil(threads * TASKS).max(1);
+    let mut cuts: Vec<Cut> = outputs.iter().map(|o| Cut::new(kernel, o, sharing)).collect();
+    let groups: usize = cuts.iter().map(|c| c.groups).sum();
+    for cut in &mut cuts {
+        let wanted = if threads == 1 { 1 } else { (threads * TASKS).div_ceil(groups) };
+        let mut chunks = wanted.min(strips.div_ceil(4)).max(1);
+        if cut.stretches.len() > 1 {
+            chunks = chunks.max((strips * height).div_ceil(MOST_ROWS));
+        }
+        cut.chunk = strips.div_ceil(chunks);
+        cut.chunks = strips.div_ceil(cut.chunk);
+    }
+    cuts
+}
+
+impl Cut {
+    fn new(kernel: &Kernel, output: &Output, sharing: usize) -> Cut {
+        // Columns that are decoded together must be in one group, which may leave less room along k.
+        let granularity = output.terms.iter().map(|t| t.right.granularity(kernel.nr)).max().unwrap_or(1);
+        let most = (PANEL_LANES / (granularity * kernel.nr)).clamp(128, MOST_UNITS);
+        let stretches = stretches(output.terms.iter().map(|t| t.left.units), most);
+        let units = stretches.iter().map(|s| s.units).max().unwrap_or(0);
+        let panels = output.c.cols.div_ceil(kernel.nr);
+        let fitting = PANEL_LANES / (units.max(1) * kernel.nr);
+        let group = fitting.min(sharing).max(1).next_multiple_of(granularity).min(panels);
+        Cut { stretches, units, panels, group, groups: panels.div_ceil(group), chunk: 0, chunks: 0 }
+    }
+}
+
+/// Terms of these units in stretches of at most `most`, in order.
+fn stretches(terms: impl Iterator<Item = usize>, most: usize) -> Vec<Stretch> {
+    let mut all: Vec<Stretch> = Vec::new();
+    for (term, units) in terms.enumerate() {
+        // Multiples of 32 keep the cuts on the borders of quantized blocks.
+        let step = units.div_ceil(units.div_ceil(most).max(1)).next_multiple_of(32);
+        for start in (0..units).step_by(step.max(1)) {
+            let units = start..units.min(start + step);
+            let fits = all.last().is_some_and(|s| s.units + units.len() <= most && s.parts.len() < MOST_PARTS);
+            if !fits {
+                all.push(Stretch::default());
+            }
+            if let Some(last) = all.last_mut() {
+                last.units += units.len();
+                last.parts.push(Part { term, units });
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(s: &Stretch) -> Vec<(usize, Range<usize>)> {
+        s.parts.iter().map(|p| (p.term, p.units.clone())).collect()
+    }
+
+    #[test]
+    fn short_terms_share_a_stretch_and_long_ones_are_split() {
+        let all = stretches([288, 8].into_iter(), 1024);
+        assert_eq!(all.iter().map(parts).collect::<Vec<_>>(), [vec![(0, 0..288), (1, 0..8)]]);
+        let all = stretches([768, 768, 8, 8].into_iter(), 1024);
+        assert_eq!(
+            all.iter().map(parts).collect::<Vec<_>>(),
+            [vec![(0, 0..768)], vec![(1, 0..768), (2, 0..8), (3, 0..8)]]
+        );
+        let all = stretches([2250].into_iter(), 1024);
+        assert_eq!(
+            all.iter().map(parts).collect::<Vec<_>>(),
+            [vec![(0, 0..768)], vec![(0, 768..1536)], vec![(0, 1536..2250)]]
+        );
+        assert_eq!(stretches([8; 20].into_iter(), 1024).len(), 3, "no more parts than a tile takes");
+        assert!(stretches([0].into_iter(), 1024).is_empty());
+    }
+}
