@@ -158,7 +158,8 @@ mod tests {
             for x in gates {
                 let (mut out, mut d, mut again) = ([0.0], [0.0, 0.0], [0.0]);
                 forward(Mat::new(&[x, 1.0], 1, 2), activation, MatMut::new(&mut out, 1, 1));
-                let (dout, gate_up) = (Mat::new(&[1.0], 1, 1), Mat::new(&[x, 1.0], 1, 2));
+                let row = [x, 1.0];
+                let (dout, gate_up) = (Mat::new(&[1.0], 1, 1), Mat::new(&row, 1, 2));
                 let again = MatMut::new(&mut again, 1, 1);
                 backward(dout, gate_up, activation, MatMut::new(&mut d, 1, 2), again);
                 // Computed through σ in f64, as ½(1 + tanh) loses all digits there.
