@@ -9,7 +9,7 @@
 use crate::engine::model::linear::{Group, Linear, Member};
 use crate::engine::model::{LayerConfig, LinearKind, LoraScratch, ModelConfig, Pass, Saved, Scratch};
 use crate::engine::ops::attention::{self, Shape};
-use crate::engine::ops::{Compute, Mat, MatMut, elementwise, rms_norm, rope, swiglu};
+use crate::engine::ops::{Compute, Mat, MatMut, elementwise, rms_norm, rope, row_stride, swiglu};
 
 /// The frozen weights of a layer.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl DecoderLayer {
         let middle = Mat::new(&s.middle, t, m.hidden);
         rms_norm::forward(middle, &self.mlp_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, m.hidden));
         let normed = Mat::new(&scr.normed, t, m.hidden);
-        let gate_up = MatMut::new(&mut s.gate_up, t, 2 * m.intermediate);
+        let gate_up = wide_mut(&mut s.gate_up, t, 2 * m.intermediate);
         self.group(&GATE_UP, m, pass).forward(normed, gate_up, false, &mut s.lora_h, ls);
 
         // y = middle + down(activated)
@@ -91,9 +91,9 @@ impl DecoderLayer {
         if y.is_none() && self.mlp_post_norm.is_none() && !down.is_adapted() {
             return;
         }
-        let gate_up = Mat::new(&s.gate_up, t, 2 * m.intermediate);
-        swiglu::forward(gate_up, m.activation, MatMut::new(&mut scr.activated, t, m.intermediate));
-        let activated = Mat::new(&scr.activated, t, m.intermediate);
+        let gate_up = wide(&s.gate_up, t, 2 * m.intermediate);
+        swiglu::forward(gate_up, m.activation, wide_mut(&mut scr.activated, t, m.intermediate));
+        let activated = wide(&scr.activated, t, m.intermediate);
         match (&self.mlp_post_norm, y) {
             (None, None) => down.project(activated, &mut s.lora_h, ls),
             (None, Some(y)) => {
@@ -117,10 +117,10 @@ impl DecoderLayer {
         let x = Mat::new(x, t, m.hidden);
         rms_norm::forward(x, &self.attention_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, m.hidden));
         let normed = Mat::new(&scr.normed, t, m.hidden);
-        let qkv = MatMut::new(&mut s.qkv, t, m.qkv_width());
+        let qkv = wide_mut(&mut s.qkv, t, m.qkv_width());
         self.group(&QKV, m, pass).forward(normed, qkv, false, &mut s.lora_h, ls);
         self.rotate(m, s, scr, pass);
-        let qkv = Mat::new(if m.qk_norm { &scr.rotated } else { &s.qkv }, t, m.qkv_width());
+        let qkv = wide(if m.qk_norm { &scr.rotated } else { &s.qkv }, t, m.qkv_width());
         attention::forward(
             qkv.columns(0, q),
             qkv.columns(q, kv),
@@ -138,14 +138,15 @@ impl DecoderLayer {
         let t = pass.positions.len();
         let width = m.qkv_width();
         let buffer = if m.qk_norm {
-            scr.rotated[..t * width].copy_from_slice(&s.qkv[..t * width]);
-            self.head_norms(m, MatMut::new(&mut scr.rotated, t, width));
+            let used = t * row_stride(width);
+            scr.rotated[..used].copy_from_slice(&s.qkv[..used]);
+            self.head_norms(m, wide_mut(&mut scr.rotated, t, width));
             &mut scr.rotated
         } else {
             &mut s.qkv
         };
         if let Some(table) = self.config.rope.map(|r| &pass.ropes[r]) {
-            let qk = MatMut::new(buffer, t, width).columns(0, m.q_width() + m.kv_width());
+            let qk = wide_mut(buffer, t, width).columns(0, m.q_width() + m.kv_width());
             rope::forward(qk, m.head_dim, pass.positions, table);
         }
     }
@@ -190,7 +191,7 @@ impl DecoderLayer {
     ) {
         let t = pass.positions.len();
         let (h, i) = (m.hidden, m.intermediate);
-        let gate_up = Mat::new(&s.gate_up, t, 2 * i);
+        let gate_up = wide(&s.gate_up, t, 2 * i);
 
         // down, whose input is computed again together with its gradient
         let d_out: &[f32] = match &self.mlp_post_norm {
@@ -202,14 +203,14 @@ impl DecoderLayer {
             }
         };
         let (down, d_out) = (self.group(&[LinearKind::Down], m, pass), Mat::new(d_out, t, h));
-        down.backward_input(d_out, Some((MatMut::new(&mut scr.d_activated, t, i), false)), ls);
-        let (d_gate_up, activated) = (MatMut::new(&mut scr.d_gate_up, t, 2 * i), MatMut::new(&mut scr.activated, t, i));
-        swiglu::backward(Mat::new(&scr.d_activated, t, i), gate_up, m.activation, d_gate_up, activated);
-        down.backward_adapters(d_out, Mat::new(&scr.activated, t, i), &s.lora_h, grads, ls);
+        down.backward_input(d_out, Some((wide_mut(&mut scr.d_activated, t, i), false)), ls);
+        let (d_gate_up, activated) = (wide_mut(&mut scr.d_gate_up, t, 2 * i), wide_mut(&mut scr.activated, t, i));
+        swiglu::backward(wide(&scr.d_activated, t, i), gate_up, m.activation, d_gate_up, activated);
+        down.backward_adapters(d_out, wide(&scr.activated, t, i), &s.lora_h, grads, ls);
 
         // gate and up
         let (group, middle) = (self.group(&GATE_UP, m, pass), Mat::new(&s.middle, t, h));
-        let dy = Mat::new(&scr.d_gate_up, t, 2 * i);
+        let dy = wide(&scr.d_gate_up, t, 2 * i);
         group.backward_input(dy, Some((MatMut::new(&mut scr.d_normed, t, h), false)), ls);
         if group.is_adapted() {
             rms_norm::forward(middle, &self.mlp_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, h));
@@ -257,7 +258,7 @@ impl DecoderLayer {
         if m.qk_norm {
             self.rotate(m, s, scr, pass);
         }
-        let rotated = Mat::new(if m.qk_norm { &scr.rotated } else { &s.qkv }, t, width);
+        let rotated = wide(if m.qk_norm { &scr.rotated } else { &s.qkv }, t, width);
         attention::backward(
             Mat::new(&scr.d_attention, t, q),
             rotated.columns(0, q),
@@ -267,22 +268,22 @@ impl DecoderLayer {
             &s.lse[..m.heads * t],
             &self.attention_shape(m, pass.compute),
             pass.segments,
-            MatMut::new(&mut scr.d_qkv, t, width),
+            wide_mut(&mut scr.d_qkv, t, width),
         );
         if let Some(table) = self.config.rope.map(|r| &pass.ropes[r]) {
-            let qk = MatMut::new(&mut scr.d_qkv, t, width).columns(0, q + kv);
+            let qk = wide_mut(&mut scr.d_qkv, t, width).columns(0, q + kv);
             rope::backward(qk, m.head_dim, pass.positions, table);
         }
         if let (Some(qw), Some(kw)) = (&self.q_norm, &self.k_norm) {
-            let raw = Mat::new(&s.qkv, t, width);
-            let mut d = MatMut::new(&mut scr.d_qkv, t, width);
+            let raw = wide(&s.qkv, t, width);
+            let mut d = wide_mut(&mut scr.d_qkv, t, width);
             rms_norm::backward_in_place(d.reborrow().columns(0, q), raw.columns(0, q), qw, m.norm_eps);
             rms_norm::backward_in_place(d.columns(q, kv), raw.columns(q, kv), kw, m.norm_eps);
         }
 
         // q, k and v
         let (group, x) = (self.group(&QKV, m, pass), Mat::new(x, t, h));
-        let dy = Mat::new(&scr.d_qkv, t, width);
+        let dy = wide(&scr.d_qkv, t, width);
         group.backward_input(dy, need_dx.then(|| (MatMut::new(&mut scr.d_normed, t, h), false)), ls);
         if group.is_adapted() {
             rms_norm::forward(x, &self.attention_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, h));
@@ -316,3 +317,13 @@ impl DecoderLayer {
 const QKV: [LinearKind; 4] = [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv];
 /// The linears between the second norm and the activation: two, or one that is both.
 const GATE_UP: [LinearKind; 3] = [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp];
+
+/// A buffer of rows wider than the hidden state.
+fn wide(data: &[f32], rows: usize, cols: usize) -> Mat<'_> {
+    Mat::strided(data, rows, cols, row_stride(cols))
+}
+
+/// [`wide`], writable.
+fn wide_mut(data: &mut [f32], rows: usize, cols: usize) -> MatMut<'_> {
+    MatMut::strided(data, rows, cols, row_stride(cols))
+}

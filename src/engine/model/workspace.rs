@@ -2,7 +2,7 @@
 
 use crate::engine::data::Batch;
 use crate::engine::model::{LinearKind, Model, ModelConfig};
-use crate::engine::ops::{attention::Segment, rope::RopeTable};
+use crate::engine::ops::{attention::Segment, rope::RopeTable, row_stride};
 use crate::engine::peft::lora::{Adapter, AdapterShape};
 
 /// Declares the buffers of a part of the workspace once, over `T`: as lengths (`T = usize`), from which the memory plan is
@@ -30,7 +30,8 @@ macro_rules! buffers {
 }
 
 buffers! {
-    /// What a layer's forward keeps for its backward. Lengths are for the workspace's capacity `T`.
+    /// What a layer's forward keeps for its backward. Lengths are for the workspace's capacity `T`; rows of q|k|v and gate|up
+    /// are [`row_stride`] apart.
     Saved {
         /// q|k|v, `[T, qkv_width]`: rotated, or as the head norms read them.
         qkv,
@@ -52,7 +53,8 @@ buffers! {
 }
 
 buffers! {
-    /// Live only while one layer is computed. Lengths are for the capacity `T`; those of gradients are 0 in inference.
+    /// Live only while one layer is computed. Lengths are for the capacity `T`, rows wider than the hidden state
+    /// [`row_stride`] apart; those of gradients are 0 in inference.
     Scratch {
         /// Output of the norm before q|k|v or gate|up, `[T, hidden]`.
         normed,
@@ -199,7 +201,9 @@ impl Layout {
         let (t, s, layers) = (size.tokens, size.supervised, m.layers.len());
         let recomputed = layers - kept.unwrap_or(0);
         let post = if m.post_norms { t * m.hidden } else { 0 };
-        let rotated = if m.qk_norm { t * m.qkv_width() } else { 0 };
+        let (qkv, gate_up) = (t * row_stride(m.qkv_width()), t * row_stride(2 * m.intermediate));
+        let activated = t * row_stride(m.intermediate);
+        let rotated = if m.qk_norm { qkv } else { 0 };
         let backward = |n: usize| if kept.is_some() { n } else { 0 };
 
         let adapter = adapter.cloned().unwrap_or_default();
@@ -215,25 +219,25 @@ impl Layout {
             recomputed,
             saved_count: saved_count(layers, recomputed),
             saved: Saved {
-                qkv: t * m.qkv_width(),
+                qkv,
                 attention: t * m.q_width(),
                 lse: t * m.heads,
                 attention_out: post,
                 middle: t * m.hidden,
-                gate_up: t * 2 * m.intermediate,
+                gate_up,
                 mlp_out: post,
                 lora_h,
             },
             scratch: Scratch {
                 normed: t * m.hidden,
-                activated: t * m.intermediate,
+                activated,
                 rotated,
                 d_normed: backward(t * m.hidden),
                 d_hidden: backward(post),
-                d_activated: backward(t * m.intermediate),
-                d_gate_up: backward(t * 2 * m.intermediate),
+                d_activated: backward(activated),
+                d_gate_up: backward(gate_up),
                 d_attention: backward(t * m.q_width()),
-                d_qkv: backward(t * m.qkv_width()),
+                d_qkv: backward(qkv),
             },
             lora: LoraScratch {
                 dropped: backward(dropped),

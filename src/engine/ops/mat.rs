@@ -15,6 +15,14 @@ pub struct Mat<'a> {
     pub stride: usize,
 }
 
+/// Elements from one row to the next of a buffer of activations with so many columns: an odd number of cache lines, so that
+/// neighbouring rows do not fall on the same few sets of a cache, as those of 3,072 columns would.
+pub fn row_stride(cols: usize) -> usize {
+    const LINE: usize = 16;
+    let lines = cols.div_ceil(LINE);
+    LINE * (lines + usize::from(lines.is_multiple_of(2)))
+}
+
 /// Some columns of a matrix, writable, while others of its columns may be written through other values.
 #[derive(Debug)]
 pub(crate) struct ColumnsMut<'a> {

@@ -2,7 +2,7 @@
 //!
 //! Conventions: activations are `f32`, row-major, `[tokens, features]`, passed as [`Mat`] / [`MatMut`]; a backward that
 //! produces the gradient of an input says whether it writes or accumulates. Nothing here allocates per call what grows
-//! with the batch: scratch is kept by the thread that uses it. Reductions have one order whatever the thread count.
+//! with the batch: scratch is kept for the next call. Reductions have one order whatever the thread count.
 
 pub mod adamw;
 pub mod attention;
@@ -29,7 +29,7 @@ mod testing;
 
 pub use elementwise::{add_bias, add_in_place, scale_in_place};
 pub(crate) use mat::ColumnsMut;
-pub use mat::{Mat, MatMut};
+pub use mat::{Mat, MatMut, row_stride};
 
 /// The type of the inputs of matrix products; sums are always `f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, Default)]

@@ -11,8 +11,15 @@ use crate::engine::ops::cpu::Kernel;
 /// Lanes of packed panels that a task works on at a time: 256 KiB, a quarter of the smallest current L2 cache.
 const PANEL_LANES: usize = 64 * 1024;
 
-/// Most units in a range of a sum; the sums of longer ones are kept aside between ranges.
-const MOST_UNITS: usize = 1024;
+/// Most units in a stretch of a sum: a strip of so many stays in the L1 cache while the panels pass over it. The sums
+/// of longer ones are kept aside between stretches.
+const MOST_UNITS: usize = 384;
+
+/// Units of a stretch of a sum so long that its left operand fits no cache, see [`Cut::long`].
+const LONG_UNITS: usize = 128;
+
+/// Lanes of a left operand that is read from main memory: 8 MiB.
+const LONG_LANES: usize = 2 << 20;
 
 /// Most rows that a task passes over its panels when sums are kept aside, so that they stay in the cache.
 const MOST_ROWS: usize = 1024;
@@ -50,6 +57,9 @@ pub(super) struct Cut {
     /// Strips of every row range but the last.
     pub chunk: usize,
     pub chunks: usize,
+    /// The sums are so long (a gradient through the head) that their left operands are read from main memory: all panels
+    /// are in one group, so that it is read once, and the threads share the rows.
+    long: bool,
 }
 
 /// Cuts all outputs; `strips` of up to `height` rows each are what they have in common.
@@ -60,7 +70,11 @@ pub(super) fn cut(kernel: &Kernel, outputs: &[Output], strips: usize, height: us
     let mut cuts: Vec<Cut> = outputs.iter().map(|o| Cut::new(kernel, o, sharing)).collect();
     let groups: usize = cuts.iter().map(|c| c.groups).sum();
     for cut in &mut cuts {
-        let wanted = if threads == 1 { 1 } else { (threads * TASKS).div_ceil(groups) };
+        let wanted = match threads {
+            1 => 1,
+            _ if cut.long => threads.div_ceil(groups),
+            _ => (threads * TASKS).div_ceil(groups),
+        };
         let mut chunks = wanted.min(strips.div_ceil(4)).max(1);
         if cut.stretches.len() > 1 {
             chunks = chunks.max((strips * height).div_ceil(MOST_ROWS));
@@ -75,13 +89,15 @@ impl Cut {
     fn new(kernel: &Kernel, output: &Output, sharing: usize) -> Cut {
         // Columns that are decoded together must be in one group, which may leave less room along k.
         let granularity = output.terms.iter().map(|t| t.right.granularity(kernel.nr)).max().unwrap_or(1);
-        let most = (PANEL_LANES / (granularity * kernel.nr)).clamp(128, MOST_UNITS);
-        let stretches = stretches(output.terms.iter().map(|t| t.left.units), most);
-        let units = stretches.iter().map(|s| s.units).max().unwrap_or(0);
         let panels = output.c.cols.div_ceil(kernel.nr);
+        let lanes: usize = output.terms.iter().map(|t| t.left.rows * t.left.units).sum();
+        let long = lanes > LONG_LANES && panels * LONG_UNITS * kernel.nr <= 2 * PANEL_LANES;
+        let most = (PANEL_LANES / (granularity * kernel.nr)).clamp(LONG_UNITS, MOST_UNITS);
+        let stretches = stretches(output.terms.iter().map(|t| t.left.units), if long { LONG_UNITS } else { most });
+        let units = stretches.iter().map(|s| s.units).max().unwrap_or(0);
         let fitting = PANEL_LANES / (units.max(1) * kernel.nr);
-        let group = fitting.min(sharing).max(1).next_multiple_of(granularity).min(panels);
-        Cut { stretches, units, panels, group, groups: panels.div_ceil(group), chunk: 0, chunks: 0 }
+        let group = if long { panels } else { fitting.min(sharing).max(1).next_multiple_of(granularity).min(panels) };
+        Cut { stretches, units, panels, group, groups: panels.div_ceil(group), chunk: 0, chunks: 0, long }
     }
 }
 

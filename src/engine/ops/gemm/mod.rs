@@ -1,7 +1,7 @@
 //! Matrix products: `C = alpha·op(A)·op(B) + beta·C`.
 //!
 //! A sum over k always runs in the order of k, so results do not depend on the number of threads. With `beta == 0` what
-//! C held before is not read. Working memory is kept by the threads, so a step allocates nothing after the first.
+//! C held before is not read. Working memory is kept between calls, so a step allocates nothing after the first.
 //!
 //! ```
 //! use lora_studio::engine::ops::{Compute, Mat, MatMut, gemm};

@@ -1,18 +1,17 @@
-//! Working memory of a product, kept by the thread that used it.
+//! Working memory of products and attention, kept for the next one that asks.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 /// One cache line, so that packed panels are aligned.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([u32; 16]);
 
-thread_local! {
-    // A list, not one buffer: a thread that waits in rayon may start another product meanwhile.
-    static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
-}
+/// Buffers that nobody uses. One list for all threads: which of them computes what differs from step to step, and lists
+/// of their own would each come to hold the largest buffers.
+static FREE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 
-/// Lanes of 32 bits, aligned to a cache line. Goes back to its thread's list when dropped; contents are what was left.
+/// Lanes of 32 bits, aligned to a cache line. Goes back to the list when dropped; contents are what was left.
 pub(crate) struct Scratch {
     lines: Vec<Line>,
 }
@@ -21,15 +20,13 @@ impl Scratch {
     /// A buffer of at least `lanes` lanes.
     pub fn take(lanes: usize) -> Scratch {
         let need = lanes.div_ceil(16);
-        let mut lines = FREE
-            .try_with(|free| {
-                let mut free = free.borrow_mut();
-                // The smallest that is large enough, or the largest to grow.
-                let fits = (0..free.len()).filter(|i| free[*i].len() >= need).min_by_key(|i| free[*i].len());
-                let at = fits.or_else(|| (0..free.len()).max_by_key(|i| free[*i].len()));
-                at.map(|i| free.swap_remove(i)).unwrap_or_default()
-            })
-            .unwrap_or_default();
+        let mut lines = {
+            let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+            // The smallest that is large enough, or the largest to grow.
+            let fits = (0..free.len()).filter(|i| free[*i].len() >= need).min_by_key(|i| free[*i].len());
+            let at = fits.or_else(|| (0..free.len()).max_by_key(|i| free[*i].len()));
+            at.map(|i| free.swap_remove(i)).unwrap_or_default()
+        };
         if lines.len() < need {
             // Not `resize`: the old contents need no copy.
             lines = Vec::new();
@@ -60,7 +57,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
         if !lines.is_empty() {
-            let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
+            FREE.lock().unwrap_or_else(PoisonError::into_inner).push(lines);
         }
     }
 }
