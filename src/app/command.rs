@@ -28,6 +28,8 @@ pub enum Command {
     Prefs(Box<Prefs>),
     /// Dark or light.
     Theme(ThemeChoice),
+    /// Compute which sizes of models fit into which memory.
+    Sizes,
     /// Train what is prepared.
     Start,
     /// Hold the run, or let it go on.

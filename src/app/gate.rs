@@ -5,8 +5,7 @@ mod rows;
 use super::command::Command;
 use super::room::{Readiness, Room};
 use super::studio::Studio;
-use crate::engine::config::{Checkpointing, Quantization, RunConfig, shorten_home};
-use crate::engine::memory::{Inputs, Plan};
+use crate::engine::config::shorten_home;
 use crate::units::{bytes, grouped};
 
 /// What is looked at.
@@ -165,51 +164,16 @@ fn memory(studio: &Studio) -> Check {
     }
     let too_much = bytes(pricing.bytes() - pricing.available);
     let text = format!("The run takes {needed}, and {free} are free: {too_much} too much.");
-    match smaller(studio) {
-        Some((label, run)) => Check::new(topic, Verdict::Refused, text).fix(label, Command::Edit(Box::new(run))),
+    match &pricing.fix {
+        Some(offer) => {
+            let way = format!("{text} It fits with {}, {}.", offer.label(), offer.price());
+            Check::new(topic, Verdict::Refused, way).fix(offer.verb(), Command::Edit(Box::new(offer.run.clone())))
+        }
         None => {
-            let text = format!("{text} Choose a smaller model or shorter sequences, or close other programs.");
+            let text = format!("{text} Choose a smaller model, or close other programs.");
             Check::new(topic, Verdict::Refused, text).fix("Choose a smaller model", Command::Go(Room::Model))
         }
     }
-}
-
-/// The mildest change with which the draft fits. None of them changes what is trained, but for the last, which stores
-/// the frozen weights in fewer bits.
-fn smaller(studio: &Studio) -> Option<(&'static str, RunConfig)> {
-    let run = &studio.shared.run;
-    let mut per_layer = run.clone();
-    per_layer.train.checkpointing = Checkpointing::PerLayer;
-    let mut one = run.clone();
-    one.train.grad_accumulation = run.train.grad_accumulation.saturating_mul(run.train.batch_size);
-    one.train.batch_size = 1;
-    let mut both = one.clone();
-    both.train.checkpointing = Checkpointing::PerLayer;
-    let mut four_bit = both.clone();
-    four_bit.model.quantization = Quantization::Nf4;
-    four_bit.model.double_quant = true;
-    let candidates = [
-        ("Compute activations again", per_layer),
-        ("Batch of 1, accumulated to the same size", one),
-        ("Batch of 1, and compute activations again", both),
-        ("Weights in 4 bits, and the smallest batch", four_bit),
-    ];
-    let available = studio.shared.device.available_bytes;
-    let fits = |candidate: &RunConfig| bytes_of(studio, candidate).is_some_and(|bytes| bytes <= available);
-    candidates.into_iter().find(|(_, candidate)| *candidate != *run && fits(candidate))
-}
-
-/// Bytes that a run with the draft's model and rows would take.
-fn bytes_of(studio: &Studio, run: &RunConfig) -> Option<u64> {
-    let model = studio.model.info.as_deref()?;
-    let inputs = Inputs {
-        model: &model.config,
-        stored: &model.stored,
-        adapter: studio.starting.shape.as_ref(),
-        rows: studio.data.info.as_deref().map(|rows| &rows.shape),
-        available_bytes: studio.shared.device.available_bytes,
-    };
-    Some(Plan::price(&inputs, run).ok()?.plan.total())
 }
 
 fn disk(studio: &Studio) -> Check {

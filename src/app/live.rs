@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::series::{Curve, Series};
 use crate::engine::Result;
 use crate::engine::config::RunConfig;
+use crate::engine::memory::Measured;
 use crate::engine::train::events::LoadPhase;
 use crate::engine::train::run_dir::Status;
 use crate::engine::train::{Event, run_dir};
@@ -125,6 +126,10 @@ pub struct RunView {
     pub parameters: Option<(u64, u64)>,
     /// Bytes that a step was planned to take.
     pub plan_bytes: Option<u64>,
+    /// What it has taken beside what was planned.
+    pub measured: Option<Measured>,
+    /// Bytes that other programs have left, while the run waits for more.
+    pub held: Option<u64>,
     /// Highest memory of the process, when it has finished.
     pub peak_bytes: Option<u64>,
     /// Seconds that training took, when it has finished.
@@ -167,6 +172,8 @@ impl RunView {
             total_steps: None,
             parameters: None,
             plan_bytes: None,
+            measured: None,
+            held: None,
             peak_bytes: None,
             seconds: None,
             best: None,
@@ -267,6 +274,8 @@ impl RunView {
                     memory_bytes: *memory_bytes,
                 });
             }
+            Event::Memory { measured, .. } => self.measured = Some(measured.clone()),
+            Event::Held { held, available_bytes, .. } => self.held = held.then_some(*available_bytes),
             Event::Eval { step, loss } => {
                 self.validation.push(*step as f64, *loss);
                 if self.best.is_none_or(|(best, _)| *loss < best) {
@@ -315,6 +324,7 @@ impl RunView {
     pub fn ended(&mut self, outcome: &Outcome) {
         self.version += 1;
         self.loading = None;
+        self.held = None;
         self.ending = Some(match outcome {
             // Not the newest step that was seen: steps may have been left out.
             Outcome::Finished { .. } => match (self.steps_made, self.total_steps) {

@@ -21,6 +21,7 @@ pub mod room;
 pub mod runs;
 pub mod series;
 pub mod shared;
+pub mod sizes;
 pub mod start_folder;
 pub mod starting_adapter;
 pub mod studio;

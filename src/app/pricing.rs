@@ -5,7 +5,8 @@ use super::data::DataInfo;
 use super::model::ModelInfo;
 use super::shared::Shared;
 use crate::engine::config::RunConfig;
-use crate::engine::memory::{Inputs, Item, Plan};
+use crate::engine::memory::fit::{self, Offer};
+use crate::engine::memory::{Inputs, Item, Machine, Phase, Plan, Program};
 use crate::engine::peft::AdapterShape;
 
 /// Steps of a run.
@@ -36,8 +37,16 @@ impl Steps {
 /// The price of the draft.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pricing {
-    /// Bytes by item, in the order in which they are stacked.
+    /// Bytes by item where the most is needed, in the order in which they are stacked.
     pub items: Vec<(Item, u64)>,
+    /// Where the most is needed.
+    pub peak: Option<Phase>,
+    /// What would make the run fit, when it does not.
+    pub fix: Option<Offer>,
+    /// What would save memory, cheapest first.
+    pub smaller: Vec<Offer>,
+    /// What would make it faster and still fits, fastest first.
+    pub faster: Vec<Offer>,
     /// Numbers that would be trained.
     pub trainable: u64,
     /// Numbers of model and adapter.
@@ -60,7 +69,16 @@ impl Pricing {
         rows: Option<&DataInfo>,
         adapter: Option<&AdapterShape>,
     ) -> Pricing {
-        Self::of_run(&shared.run, shared, model, rows, adapter)
+        let mut pricing = Self::of_run(&shared.run, shared, model, rows, adapter);
+        if let Some(model) = model.filter(|_| pricing.problem.is_none()) {
+            let inputs = inputs(shared, model, rows, adapter);
+            pricing.fix = fit::make_it_fit(&inputs, &shared.run);
+            pricing.smaller = fit::smaller_runs(&inputs, &shared.run);
+            if pricing.fits() {
+                pricing.faster = fit::make_it_faster(&inputs, &shared.run);
+            }
+        }
+        pricing
     }
 
     /// Prices a run that may differ from the draft.
@@ -74,19 +92,16 @@ impl Pricing {
         let available = shared.device.available_bytes;
         let nothing = |problem: String| Pricing { available, problem: Some(problem), ..Pricing::default() };
         let Some(model) = model else { return nothing("known when a model is open".into()) };
-        let inputs = Inputs {
-            model: &model.config,
-            stored: &model.stored,
-            adapter,
-            rows: rows.map(|r| &r.shape),
-            available_bytes: available,
-        };
-        match Plan::price(&inputs, run) {
+        match Plan::price(&inputs(shared, model, rows, adapter), run) {
             Err(error) => nothing(error.to_string()),
             Ok(price) => Pricing {
                 steps: rows.and_then(|rows| Steps::of(run, rows)),
                 kept_layers: (price.kept_layers(), model.config.layers.len()),
-                items: price.plan.items,
+                items: price.plan.items(),
+                peak: Some(price.plan.peak_phase()),
+                fix: None,
+                smaller: Vec::new(),
+                faster: Vec::new(),
                 trainable: price.trainable_parameters,
                 total: price.total_parameters,
                 available,
@@ -103,5 +118,23 @@ impl Pricing {
     /// Whether it fits into what is free.
     pub fn fits(&self) -> bool {
         self.bytes() <= self.available
+    }
+}
+
+/// What the draft's price is made from. What the program holds already is not among what is free.
+fn inputs<'a>(
+    shared: &Shared,
+    model: &'a ModelInfo,
+    rows: Option<&'a DataInfo>,
+    adapter: Option<&'a AdapterShape>,
+) -> Inputs<'a> {
+    Inputs {
+        model: &model.config,
+        stored: &model.stored,
+        adapter,
+        rows: rows.map(|r| &r.shape),
+        available_bytes: shared.device.available_bytes,
+        program: Program::default(),
+        machine: Machine::this(),
     }
 }

@@ -16,6 +16,8 @@ pub struct Shared {
     pub notices: Notices,
     /// The device that a run would use.
     pub device: Device,
+    /// Cards, which are shown beside it.
+    pub cards: Vec<Device>,
     /// Asks the window to look; called from any thread.
     pub waker: Waker,
 }

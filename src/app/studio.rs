@@ -19,6 +19,7 @@ use super::pricing::Pricing;
 use super::room::{Readiness, Room};
 use super::runs::RunsState;
 use super::shared::Shared;
+use super::sizes::Sizes;
 use super::start_folder::{StartFolder, placed};
 use super::starting_adapter::StartingAdapter;
 use super::training::{Outcome, TrainCommand, Training};
@@ -50,6 +51,8 @@ pub struct Studio {
     pub starting: StartingAdapter,
     /// The draft's price.
     pub pricing: Pricing,
+    /// Which sizes of models fit into which memory.
+    pub sizes: Sizes,
     /// The runs on the disk.
     pub runs: RunsState,
     opening: Opening,
@@ -93,13 +96,14 @@ impl Studio {
         warnings.into_iter().for_each(|warning| notices.tell(Severity::Warning, warning));
         let (run, complaint) = prefs.draft();
         complaint.into_iter().for_each(|c| notices.tell(Severity::Warning, c));
-        let shared = Shared { run, prefs: prefs.clone(), notices, device: device::cpu(), waker };
+        let shared = Shared { run, prefs: prefs.clone(), notices, device: device::cpu(), cards: Vec::new(), waker };
         let mut studio = Studio {
             shared,
             model: ModelState::default(),
             data: DataState::default(),
             starting: StartingAdapter::default(),
             pricing: Pricing::default(),
+            sizes: Sizes::default(),
             runs: RunsState::default(),
             opening: Opening::default(),
             training: None,
@@ -134,6 +138,7 @@ impl Studio {
         }
         self.drain_training();
         self.folder.drain();
+        self.sizes.drain();
         self.drain_reading();
         self.drain_chat_and_export();
         let training = self.is_training();
@@ -144,6 +149,7 @@ impl Studio {
         if self.device_read.elapsed() > DEVICE_EVERY {
             self.device_read = Instant::now();
             self.shared.device.refresh();
+            self.shared.cards = device::cards();
             self.reprice();
         }
         if self.asked.is_some() {
@@ -180,6 +186,7 @@ impl Studio {
                 self.folder.follow(&self.shared);
             }
             Command::Theme(theme) => self.shared.prefs.theme = theme,
+            Command::Sizes => self.sizes.begin(&self.shared.waker),
             Command::Start => self.start(),
             Command::Continue(dir) => self.resume(dir),
             Command::Pause(paused) => self.with_training(|t| t.pause(paused)),

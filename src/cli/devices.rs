@@ -18,8 +18,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             continue;
         }
         say(format!("{}  {}", device.kind, device.name))?;
-        say(format!("     {} cores, {} threads", device.cores, device.threads))?;
-        say(format!("     {} memory, {} available", bytes(device.memory_bytes), bytes(device.available_bytes)))?;
+        if device.cores > 0 {
+            say(format!("     {} cores, {} threads", device.cores, device.threads))?;
+        }
+        let [all, free, others] = [device.memory_bytes, device.available_bytes, device.others_bytes].map(bytes);
+        say(format!("     {all} memory, {free} available, {others} held by other programs"))?;
+        if let Some(driver) = &device.driver {
+            say(format!("     driver {driver}"))?;
+        }
+        if !device.trains() {
+            say("     not used: runs train on the processor")?;
+        }
         if !device.features.is_empty() {
             say(format!("     {}", device.features.join(" ")))?;
         }

@@ -11,6 +11,7 @@ mod inspect;
 mod interrupt;
 mod model;
 mod output;
+mod plan;
 mod train;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ struct Cli {
 enum Command {
     /// Train an adapter as a run file says, or continue a run
     Train(train::Args),
+    /// Say what a run will take of the memory, buffer by buffer, and what would make it fit
+    Plan(plan::Args),
     /// Measure the loss of a model, with or without an adapter, on rows
     Eval(eval::Args),
     /// Talk to a model, with or without an adapter, or to both side by side
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
     let Some(command) = cli.command else { return window(started) };
     let result = match command {
         Command::Train(args) => train::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Export(args) => export::run(&args),

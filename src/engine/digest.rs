@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use super::formats::atomic_write;
 use super::{Error, Result};
 
+/// Bytes of a file that are read at once.
+pub(crate) const BUFFER: usize = 1 << 18;
 /// Files below this size are hashed each time.
 const SMALL: u64 = 4 << 20;
 
@@ -26,11 +28,11 @@ pub fn sha256(path: &Path) -> Result<String> {
     sha256_while(path, &mut || true)
 }
 
-/// [`sha256`]; `more` is asked before each megabyte, and ends it with [`Error::Cancelled`] when it returns false.
+/// [`sha256`]; `more` is asked before each of them, and ends it with [`Error::Cancelled`] when it returns false.
 fn sha256_while(path: &Path, more: &mut dyn FnMut() -> bool) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io("read the file", path))?;
     let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = vec![0; BUFFER];
     loop {
         if !more() {
             return Err(Error::Cancelled("reading the file"));

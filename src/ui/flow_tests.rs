@@ -88,6 +88,8 @@ fn rooms_look_as_they_did() {
             threads: 8,
             memory_bytes: 16 << 30,
             available_bytes: 12 << 30,
+            others_bytes: 3 << 30,
+            driver: None,
             features: Vec::new(),
         });
         if !window.picture("probe") {

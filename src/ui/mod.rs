@@ -8,6 +8,7 @@ mod closing;
 mod data;
 mod dialogs;
 mod export;
+mod fit;
 #[cfg(test)]
 mod flow_tests;
 mod log_view;

@@ -89,7 +89,7 @@ fn rail_entry(ui: &mut Ui, room: Room, studio: &Studio, commands: &mut Commands)
 }
 
 /// What the run will take of the device's memory, item by item, against what is free.
-pub fn memory_bar(ui: &mut Ui, studio: &Studio) {
+pub fn memory_bar(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
     let p = palette(ui);
     let whole = ui.max_rect();
     ui.painter().rect_filled(whole, 0, p.panel);
@@ -114,10 +114,22 @@ pub fn memory_bar(ui: &mut Ui, studio: &Studio) {
             };
             ui.label(RichText::new(text).small());
             ui.label(verdict.small());
+            if let Some(offer) = &pricing.fix {
+                let what = format!("{}: {}", offer.label(), offer.price());
+                if ui.small_button(offer.verb()).on_hover_text(what).clicked() {
+                    commands.send(Command::Edit(Box::new(offer.run.clone())));
+                }
+            }
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let name = format!("{} · {} cores · {} in all", device.name, device.cores, bytes(device.memory_bytes));
-            ui.add(egui::Label::new(RichText::new(name).weak().small()).truncate());
+            let response = ui.add(egui::Label::new(RichText::new(name).weak().small()).truncate());
+            response.on_hover_ui(|ui| devices(ui, studio));
+            if let Some(card) = studio.shared.cards.first() {
+                let text =
+                    format!("{} · {} of {} free", card.name, bytes(card.available_bytes), bytes(card.memory_bytes));
+                ui.label(RichText::new(text).weak().small()).on_hover_ui(|ui| devices(ui, studio));
+            }
         });
     });
     let bar = Rect::from_min_size(pos2(inner.left(), inner.top() + 21.0), vec2(inner.width(), 20.0));
@@ -184,8 +196,34 @@ fn stacked_bar(ui: &mut Ui, bar: Rect, studio: &Studio) {
     }
 }
 
+/// Every device with its memory and who holds it.
+fn devices(ui: &mut Ui, studio: &Studio) {
+    let shared = &studio.shared;
+    egui::Grid::new("devices").num_columns(2).spacing(vec2(14.0, 3.0)).show(ui, |ui| {
+        for device in std::iter::once(&shared.device).chain(&shared.cards) {
+            ui.label(strong(&device.name));
+            ui.label(if device.trains() { "trains" } else { "shown only: runs train on the processor" });
+            ui.end_row();
+            let [all, free, others] = [device.memory_bytes, device.available_bytes, device.others_bytes].map(bytes);
+            for (name, value) in [("in all", all), ("free", free), ("other programs", others)] {
+                ui.label(name);
+                ui.label(value);
+                ui.end_row();
+            }
+            if let Some(driver) = &device.driver {
+                ui.label("driver");
+                ui.label(driver);
+                ui.end_row();
+            }
+        }
+    });
+}
+
 /// Every item with its bytes.
 fn itemised(ui: &mut Ui, studio: &Studio) {
+    if let Some(peak) = studio.pricing.peak {
+        ui.label(RichText::new(format!("The most is needed in: {}.", peak.name())).weak());
+    }
     egui::Grid::new("memory-items").num_columns(3).spacing(vec2(10.0, 3.0)).show(ui, |ui| {
         for (item, size) in studio.pricing.items.iter().filter(|(_, size)| *size > 0) {
             let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
@@ -208,6 +246,10 @@ pub fn item_name(item: Item) -> &'static str {
         Item::Scratch => "Scratch",
         Item::Logits => "Logits",
         Item::Rope => "Rotary tables",
+        Item::Batch => "Batch",
+        Item::Loading => "Loading",
+        Item::Samples => "Samples",
+        Item::Files => "Files",
     }
 }
 
@@ -221,5 +263,9 @@ fn item_help(item: Item) -> &'static str {
         Item::Scratch => "buffers of the layer being computed",
         Item::Logits => "a chunk of the head's output",
         Item::Rope => "sines and cosines of positions",
+        Item::Batch => "the rows of a step",
+        Item::Loading => "the tensor that is being read",
+        Item::Samples => "keys, values and buffers of the prompts' answers",
+        Item::Files => "being hashed or written",
     }
 }

@@ -116,7 +116,11 @@ pub fn item_color(item: Item) -> Color32 {
         Item::Activations => Color32::from_rgb(0xd9, 0x8a, 0x1f),
         Item::Scratch => Color32::from_rgb(0xf0, 0xc9, 0x7a),
         Item::Logits => Color32::from_rgb(0xb0, 0x5c, 0x8c),
-        _ => Color32::from_rgb(0xe0, 0xa9, 0xc8),
+        Item::Rope => Color32::from_rgb(0xe0, 0xa9, 0xc8),
+        Item::Batch => Color32::from_rgb(0x8a, 0x5a, 0x2b),
+        Item::Loading => Color32::from_rgb(0xc9, 0xce, 0xd6),
+        Item::Samples => Color32::from_rgb(0x6f, 0x5b, 0xb5),
+        Item::Files => Color32::from_rgb(0x9b, 0xa4, 0xb2),
     }
 }
 

@@ -101,7 +101,9 @@ impl Window {
             });
         }
         let bar = Rect::from_min_max(pos2(right, bar_top), whole.max);
-        ui.scope_builder(UiBuilder::new().max_rect(bar).id_salt("memory"), |ui| shell::memory_bar(ui, &self.studio));
+        ui.scope_builder(UiBuilder::new().max_rect(bar).id_salt("memory"), |ui| {
+            shell::memory_bar(ui, &self.studio, &mut self.commands);
+        });
         let rail = Rect::from_min_max(whole.min, pos2(right, whole.bottom()));
         ui.scope_builder(UiBuilder::new().max_rect(rail).id_salt("rail"), |ui| {
             shell::rail(ui, &self.studio, &mut self.commands);

@@ -60,7 +60,7 @@ fn it_says_how_it_is_used() {
     let place = Place::new();
     // Without arguments it opens the window, where it has one (tests/window.rs).
     let help = place.ok(if cfg!(feature = "gui") { &["--help"] } else { &[] });
-    for command in ["train", "eval", "chat", "export", "inspect", "download", "bench", "devices"] {
+    for command in ["train", "plan", "eval", "chat", "export", "inspect", "download", "bench", "devices"] {
         assert!(help.lines().any(|l| l.trim_start().starts_with(&format!("{command} "))), "{command} in {help}");
         assert!(place.ok(&[command, "--help"]).contains("Usage: lora-studio"));
     }
@@ -133,10 +133,68 @@ fn a_failed_run_says_so_in_its_events_too() {
 }
 
 #[test]
+fn a_run_is_planned_before_it_is_begun() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let set = ["--set", "train.checkpointing=none", "--set", "train.batch_size=4"];
+    let plan = |more: &[&str]| place.json(&[&["plan", &run, "--json"][..], &set, more].concat()).remove(0);
+    let whole = plan(&["--device-memory", "8GiB"]);
+    assert_eq!((&whole["fits"], &whole["fix"], &whole["rows_known"]), (&true.into(), &Value::Null, &true.into()));
+    // The phases are sums of the buffers, and the peak is the largest.
+    let buffers = whole["buffers"].as_array().unwrap();
+    let bytes = |b: &Value| number(b, "each") * number(b, "count");
+    let weights: f64 = buffers.iter().filter(|b| b["from"] == "load").map(bytes).sum();
+    let phases = whole["phases"].as_array().unwrap();
+    assert_eq!((&phases[0]["phase"], number(&phases[0], "bytes")), (&"load".into(), weights));
+    let most = phases.iter().map(|p| number(p, "bytes")).fold(0.0, f64::max);
+    assert_eq!(number(&whole, "needed_bytes"), most);
+    assert_eq!(number(&whole, "total_bytes"), most + number(&whole["program"], "resident"));
+
+    // A device with less: what must change, and that it is enough.
+    let program = number(&whole["program"], "resident");
+    let small = ["--device-memory", &format!("{}", (program + 0.8 * most) as u64)];
+    let refused = plan(&small);
+    assert_eq!(refused["fits"], false);
+    let settings = refused["fix"]["changes"].as_array().unwrap().iter().flat_map(|c| c["settings"].as_array().unwrap());
+    let settings: Vec<&str> = settings.map(|s| s.as_str().unwrap()).collect();
+    assert!(!settings.is_empty());
+    let fixed: Vec<&str> = settings.iter().flat_map(|s| ["--set", s]).collect();
+    assert_eq!(plan(&[&small[..], &fixed].concat())["fits"], true);
+
+    let text = place.ok(&[&["plan", &run][..], &set, &small].concat());
+    assert!(text.contains("it fits with") && text.contains("--set 'train."), "{text}");
+    assert!(place.usage(&["plan", &run, "--device-memory", "8 gigs"]).contains("not a size"));
+    let table = place.json(&["plan", "--table", "--json"]);
+    assert_eq!((table.len(), table[2]["model"].as_str().unwrap()), (7, "7B (Llama 2)"));
+    assert!(place.ok(&["plan", "--table"]).contains("70B"));
+}
+
+#[test]
+fn a_run_that_does_not_fit_is_refused_with_what_would_make_it_fit() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    let train = |memory: &str, set: &str| {
+        place.command(&["train", &run, "--set", set]).env("LORA_STUDIO_MEMORY", memory).output().unwrap()
+    };
+    let refused = train("150MiB", "train.batch_size=16");
+    let line = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{line}");
+    assert!(
+        line.starts_with("error: the run does not fit: it takes ") && line.contains("it fits with train."),
+        "{line}"
+    );
+    assert!(!place.path("runs").exists());
+    let nothing = text(&train("60MiB", "train.batch_size=1").stderr);
+    assert!(nothing.contains("choose a smaller model, or close other programs"), "{nothing}");
+}
+
+#[test]
 fn devices_say_what_they_have() {
     let place = Place::new();
     let cpu = &place.json(&["devices", "--json"])[0];
-    assert_eq!(keys(cpu), ["kind", "name", "cores", "threads", "memory_bytes", "available_bytes", "features"]);
+    let expected =
+        ["kind", "name", "cores", "threads", "memory_bytes", "available_bytes", "others_bytes", "driver", "features"];
+    assert_eq!(keys(cpu), expected);
     assert_eq!(cpu["kind"], "cpu");
     assert!(number(cpu, "available_bytes") <= number(cpu, "memory_bytes"));
     assert!(place.ok(&["devices"]).starts_with("cpu  "));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::engine::config::LossOn;
+use crate::app::pricing::Pricing;
+use crate::engine::config::{Checkpointing, LossOn, RunConfig};
 
 struct Fixture {
     studio: Studio,
@@ -123,13 +124,16 @@ fn what_does_not_fit_is_refused_with_a_change_that_fits() {
     let bytes_of = |f: &Fixture, change: &dyn Fn(&mut RunConfig)| {
         let mut run = f.studio.shared.run.clone();
         change(&mut run);
-        super::bytes_of(&f.studio, &run).unwrap()
+        let (studio, shared) = (&f.studio, &f.studio.shared);
+        let (model, rows) = (studio.model.info.as_deref(), studio.data.info.as_deref());
+        Pricing::of_run(&run, shared, model, rows, studio.starting.shape.as_ref()).bytes()
     };
     let whole = bytes_of(&f, &|_| {});
     let per_layer = bytes_of(&f, &|run| run.train.checkpointing = Checkpointing::PerLayer);
     let least = bytes_of(&f, &|run| {
         run.train.checkpointing = Checkpointing::PerLayer;
-        run.train.batch_size = 1;
+        // The same effective batch: the rows of all its parts are held.
+        (run.train.batch_size, run.train.grad_accumulation) = (1, 16);
     });
     assert!(least < per_layer && per_layer < whole);
     let with = |f: &mut Fixture, free: u64| {
@@ -143,7 +147,7 @@ fn what_does_not_fit_is_refused_with_a_change_that_fits() {
     let check = with(&mut f, per_layer);
     assert_eq!(check.verdict, Verdict::Refused);
     let Some(Fix { label, command: Command::Edit(run) }) = check.fix else { panic!("no way out") };
-    assert_eq!((&*label, run.train.checkpointing), ("Compute activations again", Checkpointing::PerLayer));
+    assert_eq!((&*label, run.train.checkpointing), ("Make it fit", Checkpointing::Auto));
     assert_eq!((run.train.batch_size, run.train.grad_accumulation), (8, 2));
 
     let check = with(&mut f, least);

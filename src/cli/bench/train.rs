@@ -12,7 +12,7 @@ use crate::engine::Error;
 use crate::engine::config::{self, DataConfig};
 use crate::engine::data::{Batch, Encoder, Example, Reading, Sample, Source};
 use crate::engine::formats::TextTokenizer;
-use crate::engine::memory::{Plan, process};
+use crate::engine::memory::{Plan, Program, process};
 use crate::engine::model::{Checkpointing, Layout, LoadOptions, Workspace, WorkspaceSize};
 use crate::engine::ops::adamw::{self, AdamW};
 use crate::engine::ops::dropout::DropoutKey;
@@ -52,6 +52,7 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
         rslora: false,
         targets: source.config.linears().to_vec(),
     };
+    let program = Program::measured();
     let mut adapter = Adapter::new(&source.config, lora, 0)?;
     let options = LoadOptions { quantization: args.quantization, double_quant: true, compute: args.compute };
     let model = load_with(&source, &options)?;
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
     };
     let size = WorkspaceSize { tokens: seq * batch, longest: seq, supervised: (seq - 1) * batch };
     let layout = Layout::for_training(&model.config, &adapter, size, &keep);
-    let plan_bytes = Plan::of_step(&model, &adapter, &layout).total();
+    let plan_bytes = Plan::of_step(&model, &adapter, config::OptimizerKind::Adamw, &layout, batch, program).total();
     let mut workspace = Workspace::new(&model.config, layout);
 
     let parameters = adapter.params.len();

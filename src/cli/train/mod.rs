@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if interrupt::interrupted() { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
-fn apply(config: &mut RunConfig, assignments: &[String]) -> Result<(), Failure> {
+pub(super) fn apply(config: &mut RunConfig, assignments: &[String]) -> Result<(), Failure> {
     for assignment in assignments {
         config.set(assignment).map_err(|e| Failure::Usage(format!("--set {assignment}: {e}")))?;
     }

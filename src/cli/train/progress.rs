@@ -186,6 +186,15 @@ impl Show for Progress {
                     quoted(&adapter_dir.to_string_lossy())
                 ))
             }
+            Event::Memory { measured, .. } => match &measured.apart {
+                None => Ok(()),
+                Some(part) => {
+                    let (planned, found) = (bytes(measured.planned_allocated), bytes(measured.allocated));
+                    self.line(format!("memory     {found} where {planned} were planned: {part}"))
+                }
+            },
+            // A note says the same in words.
+            Event::Held { .. } => Ok(()),
             Event::AdapterNorms { .. } | Event::Failed { .. } => Ok(()),
         }
     }

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::engine::{Error, Result};
 
+/// Bytes that are written at once.
+pub(crate) const BUFFER: usize = 1 << 20;
+
 /// Writes `bytes` to `path`; at every instant the path holds the old file or the new one, never a part.
 pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
@@ -23,7 +26,7 @@ pub fn atomic_write_with(
         _ => Path::new("."),
     };
     let temporary = temporary_in(folder).map_err(Error::io("write the file", path))?;
-    let mut buffered = BufWriter::with_capacity(1 << 20, temporary.as_file());
+    let mut buffered = BufWriter::with_capacity(BUFFER, temporary.as_file());
     write(&mut buffered).and_then(|()| buffered.flush()).map_err(Error::io("write the file", path))?;
     drop(buffered);
     temporary.as_file().sync_all().map_err(Error::io("write the file", path))?;

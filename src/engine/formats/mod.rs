@@ -18,6 +18,7 @@ mod stored;
 mod tokenizer;
 mod weights;
 
+pub(crate) use atomic::BUFFER as WRITE_BUFFER;
 pub use atomic::{atomic_write, atomic_write_with};
 pub use describe::{ModelDescription, describe};
 pub use source::{ModelFacts, ModelSource, Quantization, open};

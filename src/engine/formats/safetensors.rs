@@ -29,7 +29,7 @@ pub use ::safetensors::Dtype;
 pub use ::safetensors::tensor::TensorInfo;
 
 use super::atomic::atomic_write_with;
-use super::stored::{Bytes, DenseType, Stored, map_file};
+use super::stored::{Bytes, DenseType, Stored, map_file, release_pages};
 use crate::engine::{Error, Result};
 
 /// An open, memory-mapped safetensors file whose header has been checked against the file's length.
@@ -60,6 +60,11 @@ impl SafetensorsFile {
     /// Size of the file, in bytes.
     pub fn file_size(&self) -> u64 {
         self.map.len() as u64
+    }
+
+    /// Gives back the pages of the file that were read; they are read again when they are touched again.
+    pub(crate) fn release_pages(&self) {
+        release_pages(&self.map);
     }
 
     /// Names of the tensors, in the order of the file.

@@ -165,6 +165,14 @@ impl ModelSource {
         Ok(stored)
     }
 
+    /// Gives back the pages of the files that were read.
+    pub(crate) fn release_pages(&self) {
+        match &self.backing {
+            Backing::Folder(weights, _) => weights.files.iter().for_each(|file| file.release_pages()),
+            Backing::Gguf(model) => model.file.release_pages(),
+        }
+    }
+
     /// A tensor that must be there.
     pub fn required(&self, name: &str) -> Result<Stored> {
         self.tensor(name)?.ok_or_else(|| Error::tensor(name, "absent", &self.path))

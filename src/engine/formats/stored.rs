@@ -48,6 +48,17 @@ pub(crate) fn map_file(path: &Path) -> Result<Arc<Mmap>> {
     Ok(Arc::new(map))
 }
 
+/// Gives back the pages of a map that were read. They stay in the system's own cache, but no longer count as memory of
+/// this process, which reads them again when it touches them again.
+pub(crate) fn release_pages(map: &Mmap) {
+    #[cfg(unix)]
+    // SAFETY: the map is of a file, and nobody writes through it: what is read again is the same.
+    let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    // Windows takes clean pages away by itself when others need the memory.
+    #[cfg(not(unix))]
+    let _ = map;
+}
+
 /// Element type of plain numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DenseType {

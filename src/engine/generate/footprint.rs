@@ -1,7 +1,8 @@
 //! What a conversation takes of the memory, before the model is loaded.
 
 use crate::engine::formats::StoredWeights;
-use crate::engine::model::{Layout, LoadOptions, ModelConfig, WorkspaceSize};
+use crate::engine::model::{KvCache, Layout, LoadOptions, ModelConfig, PIECE, WorkspaceSize};
+use crate::engine::ops::rope::RopeTable;
 
 /// Bytes of a conversation, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,24 @@ impl Footprint {
             cache: cache as u64,
             buffers: (layout.activation_bytes() + layout.scratch_bytes() + logits) as u64,
         }
+    }
+
+    /// Bytes of a session of `sequences` prompts of `tokens` tokens each and as many answers of `new`: keys and values,
+    /// and buffers; with an adapter of rank `rank`.
+    pub fn session(model: &ModelConfig, rank: usize, sequences: usize, tokens: usize, new: usize) -> (u64, u64) {
+        if sequences == 0 || tokens == 0 {
+            return (0, 0);
+        }
+        let float = size_of::<f32>();
+        let rows = KvCache::rows_after(tokens, new);
+        let cache = sequences * rows * model.layers.len() * 2 * model.kv_width() * float;
+        let pass = (sequences * tokens).min(PIECE);
+        let columns = 2 * model.hidden + model.qkv_width() + model.q_width() + 3 * model.intermediate + rank;
+        let post = if model.post_norms { model.hidden } else { 0 };
+        let logits = 2 * sequences * model.vocab;
+        let positions = (tokens + new).next_power_of_two().clamp(256, model.max_positions.max(256));
+        let ropes: usize = model.ropes.iter().map(|r| RopeTable::bytes_of(r, positions)).sum();
+        (cache as u64, ((pass * (columns + post) + logits) * float + ropes) as u64)
     }
 
     /// All of it.

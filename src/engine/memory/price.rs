@@ -1,14 +1,17 @@
 //! What a run will take, before anything is loaded: the trainer's own plan, from the configuration alone.
 
-use super::{BatchShape, Plan};
+use super::kernels::Blocks;
+use super::plan::{Loading, Parts, Phase, Samples};
+use super::{BatchShape, Machine, Plan, Program};
 use crate::engine::config::{Checkpointing, RunConfig};
 use crate::engine::formats::StoredWeights;
-use crate::engine::model::{Layout, LoadOptions, ModelConfig};
+use crate::engine::generate::Footprint;
+use crate::engine::model::{Layout, LoadOptions, ModelConfig, saved_count};
 use crate::engine::peft::{AdapterShape, LoraConfig};
 use crate::engine::{Error, Result};
 
 /// Share of the free memory that `checkpointing = "auto"` spends: the system and other programs want some, too.
-const SHARE: f64 = 0.8;
+const SHARE: f64 = 0.9;
 
 /// What is known of a run's inputs.
 #[derive(Clone, Copy, Debug)]
@@ -21,17 +24,24 @@ pub struct Inputs<'a> {
     pub adapter: Option<&'a AdapterShape>,
     /// The rows, once they are tokenized; until then every row is taken to have `max_seq_len` tokens.
     pub rows: Option<&'a BatchShape>,
-    /// Bytes that the device has free before the model is loaded: what `checkpointing = "auto"` may use.
+    /// Bytes that the device has free before the model is loaded, beside what the program holds: what
+    /// `checkpointing = "auto"` may use.
     pub available_bytes: u64,
+    /// What the program holds by then.
+    pub program: Program,
+    /// The machine.
+    pub machine: Machine,
 }
 
 /// The memory and the size of a run.
 #[derive(Clone, Debug)]
 pub struct Price {
-    /// Every item of a step's memory.
+    /// Every buffer of the run.
     pub plan: Plan,
     /// The buffers behind it.
     pub layout: Layout,
+    /// What is trained.
+    pub adapter: AdapterShape,
     /// Numbers that are trained.
     pub trainable_parameters: u64,
     /// Numbers of the model and the adapter.
@@ -43,11 +53,16 @@ impl Price {
     pub fn kept_layers(&self) -> usize {
         self.layout.kept_layers()
     }
+
+    /// Layers of the model.
+    pub fn layers(&self) -> usize {
+        self.layout.stream - 1
+    }
 }
 
 impl Plan {
-    /// The plan of the run that `run` describes: what [`Plan::of_step`] will say once everything is loaded. Only the
-    /// target modules and the numbers of `run` are looked at; it takes microseconds.
+    /// The plan of the run that `run` describes: what the trainer takes once everything is loaded. Only the target modules
+    /// and the numbers of `run` are looked at; it takes microseconds.
     pub fn price(inputs: &Inputs, run: &RunConfig) -> Result<Price> {
         let Inputs { model, stored, .. } = *inputs;
         let fresh;
@@ -62,9 +77,9 @@ impl Plan {
                 return Err(Error::Config(message.into()));
             }
         };
-        let size = match inputs.rows {
-            Some(rows) => rows.largest_batch(&run.data, &run.train),
-            None => BatchShape::largest_unknown(&run.data, &run.train),
+        let (size, segments) = match inputs.rows {
+            Some(rows) => (rows.largest_batch(&run.data, &run.train), rows.most_rows(&run.data, &run.train)),
+            None => (BatchShape::largest_unknown(&run.data, &run.train), run.train.batch_size),
         };
         // Positions and targets are 32-bit numbers; and the products below stay far from their type's end.
         if size.tokens > u32::MAX as usize {
@@ -74,32 +89,59 @@ impl Plan {
             )));
         }
 
-        let weights = LoadOptions::of_run(&run.model).loaded_bytes(stored);
+        let options = LoadOptions::of_run(&run.model);
         let layers = model.layers.len();
+        let (allocated, mapped) = options.reading_bytes(stored);
         let mut layout = Layout::for_shape(model, adapter, size, layers);
-        let plan = |layout: &Layout| Plan::new(model, weights, adapter.parameters, layout);
-        match run.train.checkpointing {
-            Checkpointing::None => {}
-            Checkpointing::PerLayer => layout.keep_layers(0),
+        let mut plan = Plan::new(&Parts {
+            model,
+            weights: options.weight_bytes(stored),
+            loading: Loading { allocated, mapped },
+            adapter,
+            optimizer: run.train.optimizer,
+            layout: &layout,
+            samples: samples(model, adapter, &run.sample.prompts),
+            segments,
+            accumulation: run.train.grad_accumulation,
+            blocks: Blocks::of(&options, stored),
+            machine: &inputs.machine,
+            program: inputs.program,
+        });
+        let kept = match run.train.checkpointing {
+            Checkpointing::None => layers,
+            Checkpointing::PerLayer => 0,
             Checkpointing::Auto => {
                 // The fastest that fits: every layer that can keep its forward saves computing it twice.
-                let free = inputs.available_bytes.saturating_sub(weights) as f64 * SHARE;
-                let everything = plan(&layout).total() - weights;
-                let others = everything - layout.activation_bytes() as u64;
-                let fits = |layout: &Layout| (others + layout.activation_bytes() as u64) as f64 <= free;
-                for keep in (0..=layers).rev() {
-                    layout.keep_layers(keep);
-                    if fits(&layout) {
-                        break;
-                    }
-                }
+                let budget = (inputs.available_bytes as f64 * SHARE) as u64;
+                let later = plan.most_from(Phase::Forward);
+                let loading = plan.bytes_in(Phase::Load);
+                let saved = layout.saved.bytes() as u64;
+                (0..=layers)
+                    .rev()
+                    .find(|keep| {
+                        let spared = saved * (layers - saved_count(layers, *keep)) as u64;
+                        loading.max(later - spared) <= budget
+                    })
+                    .unwrap_or(0)
             }
-        }
+        };
+        layout.keep_layers(kept);
+        plan.keep(layout.saved_count);
         Ok(Price {
-            plan: plan(&layout),
+            plan,
+            adapter: adapter.clone(),
             trainable_parameters: adapter.parameters,
             total_parameters: stored.parameters() + adapter.parameters,
             layout,
         })
     }
+}
+
+/// What answering the sample prompts takes, base and adapted one after the other.
+fn samples(model: &ModelConfig, adapter: &AdapterShape, prompts: &[String]) -> Samples {
+    // Tokens of a prompt are not known before it is tokenized: about one for three bytes, and the template's.
+    let tokens = prompts.iter().map(|p| p.len() / 3 + 32).max().unwrap_or(0).min(model.max_positions);
+    let new = crate::engine::train::SAMPLE_TOKENS.min(model.max_positions - tokens);
+    let (cache, buffers) = Footprint::session(model, adapter.widest_rank(), prompts.len(), tokens, new);
+    Samples { cache, buffers }
 }

@@ -60,6 +60,17 @@ impl BatchShape {
         }
     }
 
+    /// Rows that a batch has, with some to spare where rows are packed: more and shorter ones take a little more memory.
+    pub fn most_rows(&self, data: &DataConfig, train: &TrainConfig) -> usize {
+        if !data.packing {
+            return train.batch_size.min(self.tokens.rows()).max(1);
+        }
+        let all = self.tokens.sum_of_longest(usize::MAX);
+        let tokens = train.batch_size.saturating_mul(data.max_seq_len).min(all);
+        let mean = (all / self.tokens.rows().max(1)).max(1);
+        (tokens + tokens / 2).div_ceil(mean).min(self.tokens.rows()).max(1)
+    }
+
     /// The largest batch of rows that are not known: every one `max_seq_len` long and trained.
     pub fn largest_unknown(data: &DataConfig, train: &TrainConfig) -> WorkspaceSize {
         let tokens = train.batch_size.saturating_mul(data.max_seq_len);

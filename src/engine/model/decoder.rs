@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::data::Batch;
 use crate::engine::model::layer::DecoderLayer;
-use crate::engine::model::{ModelConfig, Pass, Workspace};
+use crate::engine::model::{ModelConfig, Pass, WeightBytes, Workspace};
 use crate::engine::ops::dropout::DropoutKey;
 use crate::engine::ops::{Compute, Mat, MatMut, cross_entropy, pool, rms_norm};
 use crate::engine::peft::lora::Adapter;
@@ -54,19 +54,24 @@ impl Model {
 
     /// Bytes of all weights as they lie in memory.
     pub fn bytes(&self) -> usize {
+        self.weight_bytes().total() as usize
+    }
+
+    /// The same, by kind.
+    pub fn weight_bytes(&self) -> WeightBytes {
         let floats = |n: &Option<Vec<f32>>| n.as_ref().map_or(0, |v| v.len() * 4);
-        let layer = |l: &DecoderLayer| {
-            l.linears.iter().map(|x| x.weight.bytes() + floats(&x.bias)).sum::<usize>()
+        let vectors = |l: &DecoderLayer| {
+            l.linears.iter().map(|x| floats(&x.bias)).sum::<usize>()
                 + (l.attention_norm.len() + l.mlp_norm.len()) * 4
                 + floats(&l.attention_post_norm)
                 + floats(&l.mlp_post_norm)
                 + floats(&l.q_norm)
                 + floats(&l.k_norm)
         };
-        self.embedding.bytes()
-            + self.head.as_ref().map_or(0, |h| h.bytes())
-            + self.final_norm.len() * 4
-            + self.layers.iter().map(layer).sum::<usize>()
+        let linears = self.layers.iter().flat_map(|l| &l.linears).map(|x| x.weight.bytes()).sum::<usize>();
+        let embeddings = self.embedding.bytes() + self.head.as_ref().map_or(0, |h| h.bytes());
+        let vectors = self.final_norm.len() * 4 + self.layers.iter().map(vectors).sum::<usize>();
+        WeightBytes { linears: linears as u64, embeddings: embeddings as u64, vectors: vectors as u64 }
     }
 
     /// Writes the embeddings of `tokens` to `out [tokens, hidden]`.

@@ -12,7 +12,7 @@ use crate::engine::{Error, Result};
 
 /// Rows that go through the decoder at once: a long prompt is taken in pieces, so that buffers stay small while the
 /// products are as efficient as they get.
-const PIECE: usize = 512;
+pub const PIECE: usize = 512;
 
 /// Several sequences being decoded by one model, each as the base model or with the adapter.
 ///

@@ -98,6 +98,15 @@ impl KvCache {
         possible
     }
 
+    /// Rows that a layer without a window has room for after a prompt of `tokens` tokens and `new` that follow one by one.
+    pub fn rows_after(tokens: usize, new: usize) -> usize {
+        let mut capacity = tokens.next_multiple_of(BLOCK);
+        while capacity < tokens + new {
+            capacity = (capacity + 1).max(capacity + capacity / 2).next_multiple_of(BLOCK);
+        }
+        capacity
+    }
+
     /// Bytes of all buffers.
     pub fn bytes(&self) -> usize {
         self.layers.iter().map(|l| l.rows.len() * size_of::<f32>()).sum()

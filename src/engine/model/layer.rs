@@ -314,9 +314,9 @@ impl DecoderLayer {
 }
 
 /// The linears between the first norm and attention: three, or one that is all of them.
-const QKV: [LinearKind; 4] = [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv];
+pub(in crate::engine) const QKV: [LinearKind; 4] = [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv];
 /// The linears between the second norm and the activation: two, or one that is both.
-const GATE_UP: [LinearKind; 3] = [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp];
+pub(in crate::engine) const GATE_UP: [LinearKind; 3] = [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp];
 
 /// A buffer of rows wider than the hidden state.
 fn wide(data: &[f32], rows: usize, cols: usize) -> Mat<'_> {

@@ -7,7 +7,9 @@
 use std::ops::Range;
 
 use crate::engine::model::{LinearKind, LoraScratch};
-use crate::engine::ops::gemm::{self, Left, Output, Packed, Right, Term, sums};
+use crate::engine::ops::cpu::Kernel;
+use crate::engine::ops::gemm::scratch::Kept;
+use crate::engine::ops::gemm::{self, Left, Output, Packed, Right, SumTakes, Term, sums};
 use crate::engine::ops::outer::{self, Outer};
 use crate::engine::ops::{Compute, Mat, MatMut, dropout, elementwise, linear};
 use crate::engine::peft::lora::LoraPass;
@@ -213,6 +215,68 @@ impl<'a> Group<'a> {
             *end += tokens * lora.module.rank;
             Some(start..*end)
         })
+    }
+}
+
+/// A group before there is one: output features and rank (0: none) of each member, for the memory plan.
+pub(in crate::engine) struct GroupShape {
+    pub input: usize,
+    pub members: Vec<(usize, usize)>,
+    pub dropout: bool,
+    /// Columns of the weights that are decoded together when they are read across.
+    pub block: usize,
+}
+
+impl GroupShape {
+    fn ranks(&self) -> impl Iterator<Item = usize> {
+        self.members.iter().map(|(_, rank)| *rank).filter(|rank| *rank > 0)
+    }
+
+    /// What [`Group::forward`] takes for so many tokens.
+    pub fn forward_takes(&self, kernel: &Kernel, tokens: usize, kept: &mut Kept, threads: usize) {
+        let packed = |k: usize| Packed::lanes(kernel, tokens, k);
+        let projections = self.ranks().map(|rank| SumTakes { cols: rank, depths: vec![self.input], block: 1 });
+        kept.hold(&[packed(self.input)], |kept| {
+            match self.dropout {
+                false => gemm::sums_take(kernel, tokens, &projections.collect::<Vec<_>>(), kept, threads),
+                true => projections.for_each(|projection| {
+                    gemm::product_takes(kernel, tokens, projection, kept, threads);
+                }),
+            }
+            let hs: Vec<usize> = self.ranks().map(packed).collect();
+            kept.hold(&hs, |kept| {
+                let sum = |&(out, rank): &(usize, usize)| SumTakes {
+                    cols: out,
+                    depths: if rank > 0 { vec![self.input, rank] } else { vec![self.input] },
+                    block: 1,
+                };
+                gemm::sums_take(kernel, tokens, &self.members.iter().map(sum).collect::<Vec<_>>(), kept, threads);
+            });
+        });
+    }
+
+    /// What [`Group::backward_input`] and [`Group::backward_adapters`] take for so many tokens.
+    pub fn backward_takes(&self, kernel: &Kernel, tokens: usize, kept: &mut Kept, threads: usize) {
+        let packed = |k: usize| Packed::lanes(kernel, tokens, k);
+        let outs: Vec<usize> = self.members.iter().map(|(out, _)| packed(*out)).collect();
+        kept.hold(&outs, |kept| {
+            let adapted = self.members.iter().filter(|(_, rank)| *rank > 0);
+            let dh = adapted.map(|&(out, rank)| SumTakes { cols: rank, depths: vec![out], block: 1 });
+            gemm::sums_take(kernel, tokens, &dh.collect::<Vec<_>>(), kept, threads);
+            let ranks: Vec<usize> = self.ranks().map(packed).collect();
+            kept.hold(&ranks, |kept| {
+                let weights = self.members.iter().map(|(out, _)| *out);
+                let depths = if self.dropout { weights.collect() } else { weights.chain(self.ranks()).collect() };
+                let dx = SumTakes { cols: self.input, depths, block: self.block };
+                gemm::sums_take(kernel, tokens, &[dx], kept, threads);
+                for rank in self.ranks().filter(|_| self.dropout) {
+                    let d = SumTakes { cols: self.input, depths: vec![rank], block: 1 };
+                    gemm::sums_take(kernel, tokens, &[d], kept, threads);
+                }
+            });
+        });
+        let columns = self.ranks().chain(self.ranks().map(|_| self.input));
+        outer::takes(tokens, columns, kernel.isa, kept);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::engine::model::layer::DecoderLayer;
 use crate::engine::model::linear::Linear;
 use crate::engine::model::{LinearKind, Model, ModelConfig};
 use crate::engine::ops::Compute;
-use crate::engine::quant::{FrozenMatrix, Nf4Matrix};
+use crate::engine::quant::{FrozenMatrix, Nf4Matrix, nf4};
 use crate::engine::{Error, Result};
 
 /// What loading can choose.
@@ -22,17 +22,78 @@ pub struct LoadOptions {
     pub compute: Compute,
 }
 
+/// Bytes of a model's weights as they lie in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WeightBytes {
+    /// Linears of the layers.
+    pub linears: u64,
+    /// Embedding, and head where it is not the embedding.
+    pub embeddings: u64,
+    /// Norms and biases.
+    pub vectors: u64,
+}
+
+impl WeightBytes {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.linears + self.embeddings + self.vectors
+    }
+}
+
 impl LoadOptions {
     /// What a run file's `[model]` says.
     pub fn of_run(model: &ModelSection) -> LoadOptions {
         LoadOptions { quantization: model.quantization, double_quant: model.double_quant, compute: model.compute }
     }
 
-    /// Bytes that [`Model::load`] will make of weights stored like this: [`Model::bytes`], from headers alone.
+    /// Bytes that [`Model::load`] will make of weights stored like this: [`Model::weight_bytes`], from headers alone.
+    pub fn weight_bytes(&self, stored: &StoredWeights) -> WeightBytes {
+        let of = |linear: bool| {
+            let groups = stored.matrices.iter().filter(|g| g.linear == linear);
+            groups.map(|g| (self.matrix_bytes(g.linear, g.elements, g.form) * g.count) as u64).sum()
+        };
+        WeightBytes { linears: of(true), embeddings: of(false), vectors: 4 * stored.vectors }
+    }
+
+    /// All of [`weight_bytes`](Self::weight_bytes).
     pub fn loaded_bytes(&self, stored: &StoredWeights) -> u64 {
-        let matrices =
-            stored.matrices.iter().map(|g| (self.matrix_bytes(g.linear, g.elements, g.form) * g.count) as u64);
-        4 * stored.vectors + matrices.sum::<u64>()
+        self.weight_bytes(stored).total()
+    }
+
+    /// What reading one matrix takes beside the packed weights, itself included: the most that is allocated, and the most
+    /// pages of the file. The embedding is read first, when nothing else is there.
+    pub fn reading_bytes(&self, stored: &StoredWeights) -> (u64, u64) {
+        let total = self.loaded_bytes(stored) as i64;
+        let (mut allocated, mut mapped) = (0, 0);
+        for g in &stored.matrices {
+            let beside = self.reading_beside(g.linear, g.elements, g.form) as i64;
+            let own = self.matrix_bytes(g.linear, g.elements, g.form) as i64;
+            let others = if g.linear { 0 } else { total - own * g.count as i64 };
+            allocated = allocated.max(beside - others);
+            mapped = mapped.max(g.form.bytes(g.elements));
+        }
+        (allocated as u64, mapped)
+    }
+
+    /// What reading one matrix takes beside its own packed bytes; the same cases as [`Loader::matrix`].
+    fn reading_beside(&self, linear: bool, elements: usize, form: StoredForm) -> usize {
+        let nf4 = self.quantization == Quantization::Nf4 && linear;
+        let keep = self.quantization == Quantization::Keep;
+        let file = match form {
+            StoredForm::Nf4 { .. } if keep || nf4 => return 0,
+            StoredForm::Blocks { .. } if keep => return 0,
+            StoredForm::Dense(_) => 0,
+            StoredForm::Nf4 { bytes } | StoredForm::Blocks { bytes } => bytes,
+        };
+        let packed = self.matrix_bytes(linear, elements, form);
+        let is_bf16 = form == StoredForm::Dense(DenseType::Bf16);
+        let bf16 = self.compute == Compute::Bf16 || is_bf16;
+        // As 32-bit numbers first, where they are to be rounded; then as they will be quantized.
+        let rounding = if bf16 && !is_bf16 { (file + 6 * elements).saturating_sub(packed) } else { 0 };
+        let values = if bf16 { 2 * elements } else { 4 * elements };
+        // Before the scales are quantized, too, they are 32-bit numbers.
+        let quantizing = if nf4 { file + values + 4 * elements.div_ceil(nf4::BLOCK) } else { file };
+        rounding.max(quantizing)
     }
 
     /// One matrix; the same cases as [`Loader::matrix`].
@@ -72,6 +133,7 @@ impl Model {
         let layers = (0..config.layers.len()).map(|i| loader.layer(i)).collect::<Result<Vec<_>>>()?;
         let final_norm = loader.norm("model.norm.weight", h)?;
         loader.report()?;
+        source.release_pages();
         Ok(Model { compute: options.compute, embedding, layers, final_norm, head, config })
     }
 }
@@ -201,6 +263,8 @@ impl Loader<'_> {
 
     fn tensor(&mut self, name: &str) -> Result<Stored> {
         self.report()?;
+        // Read pages of the file count as the process's own: those of the tensor before are given back.
+        self.source.release_pages();
         let stored = self.source.tensor(name)?.ok_or_else(|| {
             let message =
                 "is not in the file: the download is incomplete or the configuration belongs to another model";

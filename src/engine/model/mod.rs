@@ -12,10 +12,13 @@ mod workspace;
 
 pub use config::{Activation, Family, LayerConfig, LinearKind, ModelConfig, RopeConfig, RopeScaling};
 pub use decoder::Model;
-pub use infer::Session;
+pub use infer::{PIECE, Session};
 pub use kv_cache::KvCache;
 pub use layer::DecoderLayer;
+pub(in crate::engine) use layer::{GATE_UP, QKV};
+pub(in crate::engine) use linear::GroupShape;
 pub use linear::Linear;
-pub use load::LoadOptions;
+pub use load::{LoadOptions, WeightBytes};
 pub use pass::Pass;
+pub(in crate::engine) use workspace::saved_count;
 pub use workspace::{Checkpointing, Layout, LoraScratch, Saved, Scratch, Workspace, WorkspaceSize};

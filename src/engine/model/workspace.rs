@@ -25,6 +25,11 @@ macro_rules! buffers {
             pub fn bytes(&self) -> usize {
                 4 * (0 $(+ self.$field)*)
             }
+
+            /// Name and bytes of each buffer.
+            pub fn each(&self, mut see: impl FnMut(&'static str, usize)) {
+                $(see(stringify!($field), 4 * self.$field);)*
+            }
         }
     };
 }
@@ -217,7 +222,7 @@ impl Layout {
         Layout {
             stream: if kept.is_some() { layers + 1 } else { 2 },
             recomputed,
-            saved_count: saved_count(layers, recomputed),
+            saved_count: saved_count(layers, kept.unwrap_or(0)),
             saved: Saved {
                 qkv,
                 attention: t * m.q_width(),
@@ -257,7 +262,7 @@ impl Layout {
         // In training the stream has a buffer for each layer's input and one for the last output.
         let layers = self.stream - 1;
         self.recomputed = layers - kept.min(layers);
-        self.saved_count = saved_count(layers, self.recomputed);
+        self.saved_count = saved_count(layers, kept);
     }
 
     /// Layers that keep their forward.
@@ -276,8 +281,9 @@ impl Layout {
     }
 }
 
-/// One for each layer that keeps its forward, and one that the others share.
-fn saved_count(layers: usize, recomputed: usize) -> usize {
+/// Number of [`Saved`]: one for each layer that keeps its forward, and one that the others share.
+pub(in crate::engine) fn saved_count(layers: usize, kept: usize) -> usize {
+    let recomputed = layers - kept.min(layers);
     layers - recomputed + usize::from(recomputed > 0)
 }
 

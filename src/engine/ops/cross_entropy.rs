@@ -3,10 +3,14 @@
 //! For one row: logits z = h·Wᵀ (through cap·tanh(z / cap) when there is a final soft cap), nll = logsumexp(z) − z\[target\].
 //! The gradient: dz = (softmax(z) − onehot(target))·scale, times 1 − tanh² for the cap, dh = dz·W. The head is frozen.
 
+use super::cpu::Kernel;
+use super::gemm::scratch::Kept;
+use super::gemm::{self, SumTakes};
 use super::math::{exp, exp_sum_body, max_body, sum_lanes, tanh};
 use super::rows::for_each_row;
+use super::scratch;
 use super::simd::multiversion;
-use super::{Compute, Mat, MatMut, linear, scratch};
+use super::{Compute, Mat, MatMut, linear};
 use crate::engine::quant::FrozenMatrix;
 
 /// Bytes of logits that exist at a time: enough rows for an efficient product, few enough not to matter in a plan.
@@ -18,9 +22,34 @@ fn chunk_rows(vocab: usize) -> usize {
     if rows >= 16 { rows / 16 * 16 } else { rows.max(1) }
 }
 
-/// Bytes of scratch that either function takes for a vocabulary of that size, whatever the number of rows.
-pub fn scratch_bytes(vocab: usize) -> usize {
+/// Bytes of logits that either function holds for a vocabulary of that size, whatever the number of rows.
+pub fn logits_bytes(vocab: usize) -> usize {
     chunk_rows(vocab) * vocab * size_of::<f32>()
+}
+
+/// The scratch that [`forward`], or with `backward` [`forward_backward`], takes for up to `rows` rows, for the memory
+/// plan. `block` numbers along a row of the head are decoded together.
+pub(crate) fn takes(
+    kernel: &Kernel,
+    (rows, hidden, vocab): (usize, usize, usize),
+    block: usize,
+    backward: bool,
+    kept: &mut Kept,
+    threads: usize,
+) {
+    let chunk = chunk_rows(vocab);
+    let rows = rows.min(chunk);
+    if rows == 0 {
+        return;
+    }
+    kept.hold(&[chunk * vocab], |kept| {
+        let forward = SumTakes { cols: vocab, depths: vec![hidden], block: 1 };
+        gemm::product_takes(kernel, rows, forward, kept, threads);
+        if backward {
+            let backward = SumTakes { cols: hidden, depths: vec![vocab], block };
+            gemm::product_takes(kernel, rows, backward, kept, threads);
+        }
+    });
 }
 
 /// The negative log-likelihood of each target, and the gradient of `scale · Σ nll` in the hidden states, written.

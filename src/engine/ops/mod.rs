@@ -21,7 +21,7 @@ pub mod random;
 pub mod rms_norm;
 pub mod rope;
 mod rows;
-mod scratch;
+pub(crate) mod scratch;
 mod simd;
 pub mod swiglu;
 #[cfg(test)]

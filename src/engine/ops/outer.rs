@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::cpu::{Kernel, Tile};
-use super::gemm::scratch::Scratch;
+use super::cpu::{Isa, Kernel, Tile};
+use super::gemm::scratch::{Kept, Scratch};
 use super::gemm::{Right, kernel, strips};
 use super::{Compute, Mat, MatMut};
 
@@ -66,6 +66,15 @@ fn accumulate_with(kernel: &Kernel, mut all: Vec<Outer>) {
             run(task);
         }
     });
+}
+
+/// What [`accumulate`] takes for sums over `tokens` tokens whose C have these numbers of columns, for the memory plan.
+pub(crate) fn takes(tokens: usize, columns: impl Iterator<Item = usize>, isa: Isa, kept: &mut Kept) {
+    let kernel = Kernel::of(isa, Compute::F32);
+    // The last panel of a part, where it is not a whole one.
+    let last = columns.map(|n| (n % COLUMNS) % kernel.nr).filter(|cols| *cols < kernel.lanes(*cols));
+    let lanes = last.map(|cols| tokens * kernel.lanes(cols)).max().unwrap_or(0);
+    kept.tasks(&[lanes]);
 }
 
 /// Adds Σₜ aₜ·bₜᵀ to one part of C.

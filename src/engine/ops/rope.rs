@@ -86,6 +86,15 @@ impl RopeTable {
         tables * self.positions * self.dims * size_of::<f32>()
     }
 
+    /// [`bytes`](Self::bytes) of the tables that [`new`](Self::new) would make.
+    pub fn bytes_of(config: &RopeConfig, max_positions: usize) -> usize {
+        let long = match &config.scaling {
+            RopeScaling::LongRope { original_max_positions, .. } => max_positions > *original_max_positions,
+            _ => false,
+        };
+        (1 + usize::from(long)) * max_positions * config.dims * size_of::<f32>()
+    }
+
     /// For every row, whether its sequence is long. Rows belong to one sequence while positions count up by one.
     fn long_rows(&self, positions: &[u32]) -> Vec<bool> {
         let Some((above, _)) = &self.long else { return Vec::new() };

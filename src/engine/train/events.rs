@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::memory::Measured;
+
 /// What is read before a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,6 +68,23 @@ pub enum Event {
         tokens_per_second: f64,
         /// Bytes that the process holds.
         memory_bytes: u64,
+    },
+    /// What the run has taken so far beside what was planned: after the first step, after the first samples, at the end.
+    Memory {
+        /// After this many steps.
+        step: usize,
+        /// Both, in all and by part.
+        #[serde(flatten)]
+        measured: Measured,
+    },
+    /// Other programs have taken the memory: the run waits until there is more, or goes on.
+    Held {
+        /// After this many steps.
+        step: usize,
+        /// Whether it waits now.
+        held: bool,
+        /// Bytes that were free.
+        available_bytes: u64,
     },
     /// The validation loss was measured.
     Eval {
@@ -131,6 +150,8 @@ impl Event {
             | Event::Eval { step, .. }
             | Event::AdapterNorms { step, .. }
             | Event::Sample { step, .. }
+            | Event::Memory { step, .. }
+            | Event::Held { step, .. }
             | Event::Checkpoint { step, .. } => Some(*step),
             Event::Finished { steps, .. } => Some(*steps),
             Event::Loading { .. } | Event::Started { .. } | Event::Note { .. } | Event::Failed { .. } => None,

@@ -21,10 +21,12 @@ pub use evaluate::{RowLoss, evaluate, mean_loss};
 pub use events::{Event, LoadPhase};
 pub use optimizer::Optimizer;
 pub use run_dir::RunDir;
+pub use samples::SAMPLE_TOKENS;
 pub use schedule::LrSchedule;
 
 use crate::engine::config::RunConfig;
 use crate::engine::data::Source;
+use crate::engine::ops::gemm::scratch;
 use crate::engine::{Error, Result};
 use setup::Setup;
 use trainer::Trainer;
@@ -45,6 +47,8 @@ pub fn run(
         None => start(config, control, on_event),
         Some(dir) => continue_run(dir, control, on_event),
     };
+    // The trainer is gone; what its threads kept for the next step is of no more use.
+    scratch::release();
     if let Err(Error::Cancelled(_)) = result {
         return Ok(());
     }

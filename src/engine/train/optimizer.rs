@@ -1,5 +1,6 @@
 //! AdamW over the flat adapter buffer, with clipping by the global norm.
 
+use crate::engine::config::OptimizerKind;
 use crate::engine::ops::adamw::{self, AdamW};
 
 /// The optimizer's state: both moments in f32.
@@ -19,6 +20,13 @@ impl Optimizer {
     /// No update made yet.
     pub fn new(settings: AdamW, parameters: usize) -> Self {
         Self { settings, m: vec![0.0; parameters], v: vec![0.0; parameters], steps: 0 }
+    }
+
+    /// Bytes of memory that the state takes.
+    pub fn state_bytes(kind: OptimizerKind, tensors: impl IntoIterator<Item = usize>) -> u64 {
+        match kind {
+            OptimizerKind::Adamw => 8 * tensors.into_iter().sum::<usize>() as u64,
+        }
     }
 
     /// One update. Gradients are scaled down so that their norm is at most `max_norm` (0: never), as

@@ -7,7 +7,7 @@ use crate::engine::data::{Encoder, Message};
 use crate::engine::generate::{Request, Sampling, generate};
 
 /// Enough to hear how the model speaks, few enough not to hold the run up.
-const MAX_NEW_TOKENS: usize = 80;
+pub const SAMPLE_TOKENS: usize = 80;
 
 /// The prompts as tokens, and what the base model answers: that never changes during a run.
 pub(super) struct Samples {
@@ -23,7 +23,7 @@ impl Samples {
         let stop = encoder.stop_tokens(&setup.model.config.eos);
         let request = |prompt: &String| {
             let tokens = encoder.prompt(&[Message::user(prompt.clone())], true)?;
-            let max_new_tokens = MAX_NEW_TOKENS.min(context.saturating_sub(tokens.len()));
+            let max_new_tokens = SAMPLE_TOKENS.min(context.saturating_sub(tokens.len()));
             Ok(Request { tokens, adapted: false, max_new_tokens, sampling: Sampling::greedy(), stop: stop.clone() })
         };
         Ok(Samples { requests: prompts.iter().map(request).collect::<Result<_>>()?, base: None })

@@ -8,7 +8,7 @@ use crate::engine::config::{self, RunConfig};
 use crate::engine::data::{self, Dataset, EpochPlan, Severity};
 use crate::engine::device;
 use crate::engine::formats::{self, ModelSource, StoredWeights, TextTokenizer};
-use crate::engine::memory::{BatchShape, Inputs, Plan, Price};
+use crate::engine::memory::{BatchShape, Guard, Inputs, Machine, Meter, Plan, Price, Program, fit};
 use crate::engine::model::{LoadOptions, Model};
 use crate::engine::peft::{self, Adapter, AdapterShape, LoraConfig};
 use crate::engine::{Error, Result};
@@ -29,6 +29,10 @@ pub(super) struct Setup {
     stored: StoredWeights,
     /// Memory that was free before the model was loaded.
     available_bytes: u64,
+    /// What the program held then.
+    program: Program,
+    /// Measures from then on.
+    pub meter: Meter,
 }
 
 impl Setup {
@@ -42,7 +46,11 @@ impl Setup {
     ) -> Result<Setup> {
         let source = formats::open_named(&config.model.source)?;
         let tokenizer = source.tokenizer()?;
-        let adapter = initial_adapter(config, &source)?;
+        // Before the rows are read: what is wrong with the settings or the folder is said at once.
+        let shape = match config.method.init_from.is_empty() {
+            true => AdapterShape::fresh(&source.config, &LoraConfig::of_run(&config.method, &source.config)?)?,
+            false => AdapterShape::of(&initial_adapter(config, &source)?),
+        };
         let mut reading = loading(LoadPhase::Data, control, on_event);
         let data = data::load_at(&config.data, &tokenizer, config.train.seed, begun, &mut reading)?;
         drop(reading);
@@ -50,17 +58,37 @@ impl Setup {
             return Err(Error::file(format!("training is refused: {}", found.message), &data.report.source.source));
         }
         let stored = StoredWeights::of(&source)?;
-        let available_bytes = device::cpu().available_bytes;
+        let (program, available_bytes) = (Program::measured(), device::cpu().available_bytes);
+        let rows = BatchShape::of(&data, &config.data);
+        let inputs = Inputs {
+            model: &source.config,
+            stored: &stored,
+            adapter: Some(&shape),
+            rows: Some(&rows),
+            available_bytes,
+            program,
+            machine: Machine::this(),
+        };
+        fit::refuse(&inputs, config)?;
+        let mut meter = Meter::begin();
+        let adapter = initial_adapter(config, &source)?;
+        meter.part("adapter");
         let options = LoadOptions::of_run(&config.model);
         let model = Model::load(&source, &options, &mut loading(LoadPhase::Model, control, on_event))?;
+        meter.part("weights");
         let (model_path, model_name) = (source.path.clone(), source.name.clone());
-        Ok(Setup { model_path, model_name, tokenizer, data, model, adapter, stored, available_bytes })
+        Ok(Setup { model_path, model_name, tokenizer, data, model, adapter, stored, available_bytes, program, meter })
     }
 
     /// The micro-batches of an epoch, as indices of training samples. The same for the same seed on every machine.
     pub fn micro_batches(&self, config: &RunConfig, epoch: usize) -> EpochPlan {
         let lengths = self.data.train.rows().iter().map(|row| row.tokens);
         data::plan_epoch(lengths, config.train.batch_size, &config.data, config.train.seed, epoch)
+    }
+
+    /// Watches the memory that the run was to leave free.
+    pub fn guard(&self, needed: u64) -> Guard {
+        Guard::new(self.available_bytes.saturating_sub(needed), device::available_bytes)
     }
 
     /// The memory and the buffers of the run: what was shown before it began, now from what was loaded.
@@ -72,6 +100,8 @@ impl Setup {
             adapter: Some(&AdapterShape::of(&self.adapter)),
             rows: Some(&rows),
             available_bytes: self.available_bytes,
+            program: self.program,
+            machine: Machine::this(),
         };
         Plan::price(&inputs, config)
     }

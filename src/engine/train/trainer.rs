@@ -1,6 +1,6 @@
 //! The training loop.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::checkpoint::{self, TrainerState};
 use super::evaluate::{evaluate, mean_loss};
@@ -9,13 +9,14 @@ use super::setup::Setup;
 use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop};
 use crate::engine::config::RunConfig;
 use crate::engine::data::{Batch, Encoder, Report, Side};
-use crate::engine::memory::{Plan, process};
+use crate::engine::device;
+use crate::engine::memory::{Guard, Plan, process};
 use crate::engine::model::Workspace;
 use crate::engine::ops::adamw::{self, AdamW};
 use crate::engine::ops::dropout::DropoutKey;
 use crate::engine::peft::folder::{self, ModelCard};
 use crate::engine::{Error, Result};
-use crate::units::grouped;
+use crate::units::{bytes, grouped};
 
 /// Everything that a run holds while it trains.
 pub(super) struct Trainer<'a> {
@@ -28,6 +29,7 @@ pub(super) struct Trainer<'a> {
     grads: Vec<f32>,
     workspace: Workspace,
     plan: Plan,
+    guard: Guard,
     total_parameters: u64,
     state: TrainerState,
     schedule: LrSchedule,
@@ -37,6 +39,8 @@ pub(super) struct Trainer<'a> {
     recent: Vec<f64>,
     /// The step whose norms were sent.
     norms_at: Option<usize>,
+    /// A step was made, and all that it takes was measured.
+    measured: bool,
 }
 
 /// What one optimizer step found.
@@ -54,28 +58,39 @@ impl<'a> Trainer<'a> {
         config: &'a RunConfig,
         control: &'a Control,
         on_event: &'a mut dyn FnMut(Event),
-        setup: Setup,
+        mut setup: Setup,
         run_dir: RunDir,
         moments: Option<(Vec<f32>, Vec<f32>)>,
         mut state: TrainerState,
     ) -> Result<Self> {
+        // First: a tokenizer's tables are made for them and go again, which need not be beside the large buffers.
+        let samples = Samples::new(&config.sample.prompts, &config.data.chat_template, &setup)?;
+        let card = model_card(config, &setup);
         let parameters = setup.adapter.params.len();
         let settings = AdamW { weight_decay: config.train.weight_decay, ..AdamW::default() };
         let mut optimizer = Optimizer::new(settings, parameters);
         if let Some((m, v)) = moments {
             optimizer = Optimizer { m, v, steps: state.step as u64, ..optimizer };
         }
+        setup.meter.part("optimizer");
+        let grads = vec![0.0; parameters];
+        setup.meter.part("gradients");
         let price = setup.price(config)?;
         let workspace = Workspace::new(&setup.model.config, price.layout);
+        setup.meter.part("workspace");
+        price.plan.reserve();
+        setup.meter.plan(price.plan.clone());
+        let guard = setup.guard(price.plan.needed());
         let train = &config.train;
         let per_epoch = setup.micro_batches(config, 0).len().div_ceil(train.grad_accumulation);
         state.total_steps = train.total_steps(per_epoch);
         state.seed = train.seed;
         Ok(Trainer {
             schedule: LrSchedule::new(train.schedule, state.total_steps, train.warmup_ratio),
-            samples: Samples::new(&config.sample.prompts, &config.data.chat_template, &setup)?,
-            card: model_card(config, &setup),
-            grads: vec![0.0; parameters],
+            samples,
+            card,
+            grads,
+            guard,
             config,
             control,
             on_event,
@@ -88,6 +103,7 @@ impl<'a> Trainer<'a> {
             state,
             recent: Vec::new(),
             norms_at: None,
+            measured: false,
         })
     }
 
@@ -132,6 +148,7 @@ impl<'a> Trainer<'a> {
                 };
                 self.state.micro_cursor += window.len();
                 self.report(&result, epoch.len())?;
+                self.mind_memory()?;
                 if self.state.step == self.state.total_steps {
                     break;
                 }
@@ -209,6 +226,14 @@ impl<'a> Trainer<'a> {
             tokens_per_second: result.tokens as f64 / result.seconds,
             memory_bytes: process::resident_bytes(),
         })?;
+        match self.measured {
+            false => {
+                self.measured = true;
+                self.setup.meter.part("products and logits");
+                self.memory()?;
+            }
+            true => self.setup.meter.look(),
+        }
         if step == 1 || step % norms_interval(self.state.total_steps) == 0 {
             self.norms()?;
         }
@@ -225,6 +250,30 @@ impl<'a> Trainer<'a> {
             self.checkpoint()?;
         }
         Ok(())
+    }
+
+    /// What was taken so far, beside the plan.
+    fn memory(&mut self) -> Result<()> {
+        let Some(measured) = self.setup.meter.measured() else { return Ok(()) };
+        self.emit(Event::Memory { step: self.state.step, measured })
+    }
+
+    /// Waits while other programs have taken the memory, with what was reached on the disk.
+    fn mind_memory(&mut self) -> Result<()> {
+        let Some(free) = self.guard.short() else { return Ok(()) };
+        let step = self.state.step;
+        self.checkpoint()?;
+        self.emit(Event::Held { step, held: true, available_bytes: free })?;
+        let message = format!(
+            "other programs have left {} of the memory: the run waits until there is more; a checkpoint was written",
+            bytes(free)
+        );
+        self.emit(Event::Note { message })?;
+        while !self.guard.enough() && self.control.stopping() == Stop::No {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        let available_bytes = device::available_bytes();
+        self.emit(Event::Held { step, held: false, available_bytes })
     }
 
     /// How far each linear has moved, once a step.
@@ -278,7 +327,9 @@ impl<'a> Trainer<'a> {
         if self.config.sample.prompts.is_empty() {
             return Ok(());
         }
+        self.setup.meter.look();
         let answers = self.samples.answer(&self.setup, self.control)?;
+        self.setup.meter.answered();
         let step = self.state.step;
         for (prompt, (base, adapted)) in self.config.sample.prompts.iter().zip(answers) {
             self.emit(Event::Sample { step, prompt: prompt.clone(), base, adapted })?;
@@ -291,6 +342,7 @@ impl<'a> Trainer<'a> {
         let Optimizer { m, v, .. } = &self.optimizer;
         let path = self.run_dir.checkpoint_dir(self.state.step);
         checkpoint::save(&path, adapter, &model.config, &self.card, m, v, &self.state)?;
+        self.setup.meter.saved();
         self.run_dir.prune(self.config.output.keep)?;
         self.emit(Event::Checkpoint { step: self.state.step, path })
     }
@@ -303,6 +355,8 @@ impl<'a> Trainer<'a> {
         self.checkpoint()?;
         let adapter_dir = self.run_dir.adapter_dir();
         folder::write(&adapter_dir, &self.setup.adapter, &self.setup.model.config, &self.card)?;
+        self.setup.meter.look();
+        self.memory()?;
         self.run_dir.finish_record()?;
         let recent = &self.recent;
         self.emit(Event::Finished {

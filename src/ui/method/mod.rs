@@ -333,6 +333,7 @@ fn memory(ui: &mut Ui, studio: &Studio, run: &mut RunConfig) {
             ui.label(RichText::new(text).weak());
         }
         row(ui, "Optimizer", ("train", "optimizer"), |ui| ui.label("AdamW, state in 32 bits"));
+        super::fit::ui(ui, studio, run);
     });
 }
 
@@ -370,6 +371,37 @@ mod tests {
         let studio = &window.window().studio;
         assert_eq!(studio.shared.run.train.checkpointing, Checkpointing::PerLayer);
         assert!(studio.pricing.bytes() < before.bytes() && studio.pricing.kept_layers.0 == 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_made_to_fit_with_one_click() {
+        let mut window = TestWindow::new([1280.0, 1600.0], Theme::Dark);
+        window.wait_until_ready();
+        window.go(Room::Method);
+        window.click("Checkpointing: None");
+        let studio = &mut window.window().studio;
+        let mut device = studio.shared.device.clone();
+        device.available_bytes = studio.pricing.bytes() * 9 / 10;
+        studio.fix_device(device);
+        assert!(!studio.pricing.fits());
+        window.harness.run_steps(2);
+        let offer = window.window().studio.pricing.fix.clone().unwrap();
+        // In the memory bar and in the card, where it also says what it does.
+        window.click(&format!("Make it fit: {}", offer.label()));
+        let studio = &window.window().studio;
+        assert_eq!(studio.shared.run, offer.run);
+        assert!(studio.pricing.fits() && studio.pricing.fix.is_none());
+        // With room again, the way back is offered.
+        let studio = &mut window.window().studio;
+        studio.shared.run.train.checkpointing = Checkpointing::PerLayer;
+        let mut device = studio.shared.device.clone();
+        device.available_bytes *= 10;
+        studio.fix_device(device);
+        window.harness.run_steps(2);
+        let faster = window.window().studio.pricing.faster.clone();
+        let auto = faster.iter().find(|offer| offer.run.train.checkpointing == Checkpointing::Auto).unwrap();
+        window.click(&format!("Apply: {}", auto.label()));
+        assert_eq!(window.window().studio.pricing.kept_layers, (4, 4));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod facts;
 mod forms;
 mod hub;
 mod local;
+mod sizes;
 #[cfg(test)]
 mod tests;
 
@@ -120,6 +121,8 @@ fn open_model(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
                 forms::ui(right, studio, info, commands);
             });
         }
+        ui.add_space(theme::GAP);
+        card(ui, "", |ui| sizes::ui(ui, studio, commands));
         ui.add_space(theme::GAP);
         return;
     }

@@ -253,3 +253,15 @@ fn the_form_in_memory_changes_the_run_and_its_price() {
         window.harness.get_by_label(name);
     }
 }
+
+#[test]
+fn sizes_of_models_and_memories_are_shown_when_they_are_asked_for() {
+    let mut window = TestWindow::new([1280.0, 1400.0], Theme::Dark);
+    window.wait_until_ready();
+    window.go(Room::Model);
+    assert!(window.window().studio.sizes.unknown());
+    window.click("What fits into which memory");
+    window.wait("the table is there", 30, |w| w.studio.sizes.rows().is_some());
+    window.harness.run_steps(8);
+    assert!(window.harness.query_by_label("7B (Llama 2)").is_some());
+}

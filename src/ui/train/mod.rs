@@ -97,6 +97,7 @@ impl View {
             notes(ui, view);
             return;
         }
+        run::memory_notes(ui, view);
         run::figures(ui, studio, view, actions);
         ui.add_space(theme::GAP);
         self.curves.ui(ui, studio, view, commands, actions);

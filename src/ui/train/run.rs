@@ -5,9 +5,10 @@ use egui_material_icons::icons;
 
 use super::super::action::Action;
 use super::super::theme::{self, palette};
-use super::super::widgets::{card, card_with, figure, icon_text_button, strong};
+use super::super::widgets::{card, card_with, figure, icon_text_button, message, strong};
 use crate::app::command::Commands;
 use crate::app::live::RunView;
+use crate::app::notices::Severity;
 use crate::app::training::Phase;
 use crate::app::{Command, Studio};
 use crate::engine::train::{LoadPhase, Stop};
@@ -79,9 +80,12 @@ fn numbers(columns: &mut [Ui], studio: &Studio, view: &RunView) {
         _ => (newest.memory_bytes, "Memory of the program"),
     };
     let (value, unit) = split(&bytes(memory));
-    let planned = view.plan_bytes.map_or("not known".to_string(), bytes);
     let device = bytes(studio.shared.device.memory_bytes);
-    let hover = format!("The whole program. Planned for a step: {planned}. The device has {device} in all.");
+    let unit = match (view.plan_bytes, unit.as_str()) {
+        (Some(plan), unit) => format!("{unit} of {} planned", bytes(plan)),
+        (None, unit) => unit.to_string(),
+    };
+    let hover = format!("The whole program. The device has {device} in all.{}", beside(view));
     figure(&mut columns[3], &value, &unit, name).on_hover_text(hover);
     let seconds = view.seconds.unwrap_or(view.trained_seconds);
     figure(&mut columns[4], &duration(seconds), "", "In steps")
@@ -97,6 +101,39 @@ fn numbers(columns: &mut [Ui], studio: &Studio, view: &RunView) {
             }
         },
     };
+}
+
+/// What a person should know of the run's memory: that it waits for other programs, or is not as it was planned.
+pub fn memory_notes(ui: &mut Ui, view: &RunView) {
+    let mut notes = Vec::new();
+    if let Some(free) = view.held.filter(|_| view.live()) {
+        notes.push(format!(
+            "Other programs have left {} of the memory. The run waits until there is more; its checkpoint is on the disk.",
+            bytes(free)
+        ));
+    }
+    if let Some((measured, part)) = view.measured.as_ref().and_then(|m| Some((m, m.apart.as_ref()?))) {
+        let (planned, found) = (bytes(measured.planned_allocated), bytes(measured.allocated));
+        notes.push(format!("The run took {found} where {planned} were planned. The difference lies in: {part}."));
+    }
+    for note in &notes {
+        message(ui, Severity::Warning, note);
+        ui.add_space(theme::GAP);
+    }
+}
+
+/// Measured beside planned, part by part, for a hover.
+fn beside(view: &RunView) -> String {
+    let Some(measured) = &view.measured else { return String::new() };
+    let mut text = String::new();
+    if measured.planned_allocated > 0 {
+        let (planned, found) = (bytes(measured.planned_allocated), bytes(measured.allocated));
+        text.push_str(&format!("\n\nAllocated at most: {found}, planned {planned}"));
+    }
+    for part in &measured.parts {
+        text.push_str(&format!("\n{}: {}, planned {}", part.name, bytes(part.measured), bytes(part.planned)));
+    }
+    text
 }
 
 fn of_epochs(view: &RunView) -> String {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use memmap2::Mmap;
 
 use super::types::GgmlType;
-use crate::engine::formats::stored::{Bytes, map_file};
+use crate::engine::formats::stored::{Bytes, map_file, release_pages};
 use crate::engine::{Error, Result};
 
 /// Type of a metadata value, with its number in the file.
@@ -86,6 +86,11 @@ pub struct GgufFile {
 }
 
 impl GgufFile {
+    /// Gives back the pages of the file that were read; they are read again when they are touched again.
+    pub(crate) fn release_pages(&self) {
+        release_pages(&self.map);
+    }
+
     /// Opens and checks a file; tensor data is not read.
     pub fn open(path: impl AsRef<Path>) -> Result<GgufFile> {
         let path = path.as_ref().to_path_buf();

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::product::{GRAIN, Panels, pack, packed_len, product, strip_len};
 use super::{BLOCK, Block, Segment, Shape, Shared, head, offsets, score_stride};
-use crate::engine::ops::gemm::scratch::Scratch;
+use crate::engine::ops::gemm::scratch::{Kept, Scratch};
 use crate::engine::ops::gemm::{Left, Right};
 use crate::engine::ops::math::{dot, exp, tanh};
 use crate::engine::ops::rows::for_each_row;
@@ -61,11 +61,13 @@ pub fn backward_separate(
     run(dout, q, k, v, out, lse, shape, segments, dq, dkv);
 }
 
-/// Bytes of scratch that [`backward`] takes for these segments on `threads` threads.
-pub fn backward_bytes(shape: &Shape, segments: &[Segment], threads: usize) -> usize {
+/// The scratch that [`backward`] takes for these segments, for the memory plan.
+pub(crate) fn backward_takes(shape: &Shape, segments: &[Segment], kept: &mut Kept) {
     let rows = segments.iter().map(|s| s.k.end).max().unwrap_or(0);
     let (_, packed) = offsets(segments, |s| packed_heads(shape, s));
-    (packed + rows * partial_width(shape) + threads * TaskLanes::of(shape, segments).total()) * size_of::<f32>()
+    let TaskLanes { scores, panels, strip } = TaskLanes::of(shape, segments);
+    let task = [scores, scores, panels, panels, strip];
+    kept.hold(&[packed, rows * partial_width(shape)], |kept| kept.tasks(&task));
 }
 
 /// Where a gradient is written.
@@ -121,10 +123,6 @@ impl TaskLanes {
             panels: packed_len(kernel, BLOCK, shape.head_dim),
             strip: strip_len(kernel, longest.max(BLOCK).max(shape.head_dim)),
         }
-    }
-
-    fn total(&self) -> usize {
-        2 * (self.scores + self.panels) + self.strip
     }
 }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::product::{Panels, pack, packed_len, product, strip_len};
 use super::{Block, Segment, Shape, Shared, decode, head, offsets, score_stride};
-use crate::engine::ops::gemm::scratch::Scratch;
+use crate::engine::ops::gemm::scratch::{Kept, Scratch};
 use crate::engine::ops::gemm::{Left, Right};
 use crate::engine::ops::math::{exp_sum_body, max_body, tanh};
 use crate::engine::ops::simd::multiversion;
@@ -32,11 +32,11 @@ pub fn forward(q: Mat, k: Mat, v: Mat, shape: &Shape, segments: &[Segment], out:
     }
 }
 
-/// Bytes of scratch that [`forward`] takes for these segments on `threads` threads.
-pub fn forward_bytes(shape: &Shape, segments: &[Segment], threads: usize) -> usize {
+/// The scratch that [`forward`] takes for these segments, for the memory plan.
+pub(crate) fn forward_takes(shape: &Shape, segments: &[Segment], kept: &mut Kept) {
     let (_, packed) = offsets(segments, |s| 2 * packed_keys(shape, s));
     let (scores, strip) = task_lanes(shape, segments.iter());
-    (packed + threads * (scores + strip)) * size_of::<f32>()
+    kept.hold(&[packed], |kept| kept.tasks(&[scores, strip]));
 }
 
 /// Lanes of a segment's keys in panels; its values take no more.

@@ -18,8 +18,10 @@ use std::ops::Range;
 use super::cpu::{Isa, Kernel};
 use super::{Compute, Mat};
 
-pub use backward::{backward, backward_bytes, backward_separate};
-pub use forward::{forward, forward_bytes};
+pub(crate) use backward::backward_takes;
+pub use backward::{backward, backward_separate};
+pub use forward::forward;
+pub(crate) use forward::forward_takes;
 
 /// Queries of a block.
 const BLOCK: usize = 64;

@@ -62,12 +62,45 @@ pub(super) struct Cut {
     long: bool,
 }
 
+/// What the cut of an output depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct SumShape {
+    /// Columns of C.
+    pub cols: usize,
+    /// Units of each term.
+    pub units: Vec<usize>,
+    /// Panels that are decoded together.
+    pub granularity: usize,
+}
+
+impl SumShape {
+    fn of(output: &Output, nr: usize) -> SumShape {
+        SumShape {
+            cols: output.c.cols,
+            units: output.terms.iter().map(|t| t.left.units).collect(),
+            granularity: output.terms.iter().map(|t| t.right.granularity(nr)).max().unwrap_or(1),
+        }
+    }
+}
+
 /// Cuts all outputs; `strips` of up to `height` rows each are what they have in common.
 pub(super) fn cut(kernel: &Kernel, outputs: &[Output], strips: usize, height: usize, threads: usize) -> Vec<Cut> {
-    let panels: usize = outputs.iter().map(|o| o.c.cols.div_ceil(kernel.nr)).sum();
+    let shapes: Vec<SumShape> = outputs.iter().map(|o| SumShape::of(o, kernel.nr)).collect();
+    cut_shapes(kernel, &shapes, strips, height, threads)
+}
+
+/// [`cut`] of outputs of these shapes.
+pub(super) fn cut_shapes(
+    kernel: &Kernel,
+    outputs: &[SumShape],
+    strips: usize,
+    height: usize,
+    threads: usize,
+) -> Vec<Cut> {
+    let panels: usize = outputs.iter().map(|o| o.cols.div_ceil(kernel.nr)).sum();
     // More tasks than threads, so that a slow thread does not hold up the others.
     let sharing = panels.div_ceil(threads * TASKS).max(1);
-    let mut cuts: Vec<Cut> = outputs.iter().map(|o| Cut::new(kernel, o, sharing)).collect();
+    let mut cuts: Vec<Cut> = outputs.iter().map(|o| Cut::new(kernel, o, sharing, strips * height)).collect();
     let groups: usize = cuts.iter().map(|c| c.groups).sum();
     for cut in &mut cuts {
         let wanted = match threads {
@@ -86,18 +119,26 @@ pub(super) fn cut(kernel: &Kernel, outputs: &[Output], strips: usize, height: us
 }
 
 impl Cut {
-    fn new(kernel: &Kernel, output: &Output, sharing: usize) -> Cut {
+    fn new(kernel: &Kernel, output: &SumShape, sharing: usize, rows: usize) -> Cut {
         // Columns that are decoded together must be in one group, which may leave less room along k.
-        let granularity = output.terms.iter().map(|t| t.right.granularity(kernel.nr)).max().unwrap_or(1);
-        let panels = output.c.cols.div_ceil(kernel.nr);
-        let lanes: usize = output.terms.iter().map(|t| t.left.rows * t.left.units).sum();
+        let granularity = output.granularity;
+        let panels = output.cols.div_ceil(kernel.nr);
+        let lanes = rows * output.units.iter().sum::<usize>();
         let long = lanes > LONG_LANES && panels * LONG_UNITS * kernel.nr <= 2 * PANEL_LANES;
         let most = (PANEL_LANES / (granularity * kernel.nr)).clamp(LONG_UNITS, MOST_UNITS);
-        let stretches = stretches(output.terms.iter().map(|t| t.left.units), if long { LONG_UNITS } else { most });
+        let stretches = stretches(output.units.iter().copied(), if long { LONG_UNITS } else { most });
         let units = stretches.iter().map(|s| s.units).max().unwrap_or(0);
         let fitting = PANEL_LANES / (units.max(1) * kernel.nr);
         let group = if long { panels } else { fitting.min(sharing).max(1).next_multiple_of(granularity).min(panels) };
         Cut { stretches, units, panels, group, groups: panels.div_ceil(group), chunk: 0, chunks: 0, long }
+    }
+}
+
+impl Cut {
+    /// Lanes that a task of so many panels and strips takes: its panels, and the sums that are kept aside (0: none).
+    pub fn task_lanes(&self, kernel: &Kernel, panels: usize, strips: usize, height: usize) -> [usize; 2] {
+        let aside = if self.stretches.len() > 1 { strips * panels * height * kernel.nr } else { 0 };
+        [panels * self.units * kernel.nr, aside]
     }
 }
 

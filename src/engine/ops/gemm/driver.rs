@@ -18,7 +18,7 @@ use crate::engine::ops::cpu::{Kernel, Tile};
 use crate::engine::ops::{ColumnsMut, MatMut};
 
 /// Products of fewer multiplications than this run on the calling thread: handing over costs about ten microseconds.
-const SERIAL: usize = 1 << 18;
+pub(super) const SERIAL: usize = 1 << 18;
 
 /// One product of a sum: `left[m, k]·right[k, n]`.
 pub(crate) struct Term<'a> {
@@ -136,8 +136,9 @@ fn compute(kernel: &Kernel, cut: &Cut, terms: &[Term], target: &Target, panels: 
     let left = terms[0].left;
     let panel_lanes = cut.units * nr;
     let tile_lanes = left.height * nr;
-    let mut panel_scratch = Scratch::take(panels.len() * panel_lanes);
-    let mut aside = (cut.stretches.len() > 1).then(|| Scratch::take(strips.len() * panels.len() * tile_lanes));
+    let [panel_need, aside_need] = cut.task_lanes(kernel, panels.len(), strips.len(), left.height);
+    let mut panel_scratch = Scratch::take(panel_need);
+    let mut aside = (aside_need > 0).then(|| Scratch::take(aside_need));
     let panel_data = panel_scratch.lanes().as_mut_ptr();
     let aside = aside.as_mut().map_or(std::ptr::null_mut(), |s| s.floats().as_mut_ptr());
     let columns = (panels.start * nr, target.cols.min(panels.end * nr));

@@ -21,6 +21,7 @@ mod operand;
 mod packed;
 pub(crate) mod scratch;
 pub mod serial;
+mod takes;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -29,6 +30,7 @@ pub use bench::{Options as BenchOptions, Report as BenchReport, Row as BenchRow,
 pub(crate) use driver::{Output, Term, product, sums};
 pub(crate) use operand::{Left, Right};
 pub(crate) use packed::{Packed, strips};
+pub(crate) use takes::{SumTakes, product_takes, sums_take};
 
 /// `c[m,n] = alpha·a[m,k]·b[n,k]ᵀ + beta·c`. Threaded.
 pub fn nt(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, compute: Compute) {

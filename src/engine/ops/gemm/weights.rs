@@ -9,6 +9,11 @@ use crate::engine::ops::cpu::Kernel;
 use crate::engine::ops::cpu::avx512_weights;
 use crate::engine::quant::{FrozenMatrix, Storage};
 
+/// Lanes of the rows that are decoded before they are packed, where that is not done in one.
+pub(super) const DECODED: usize = 16 * STEP;
+/// Sixteen rows of so many numbers stay in the L1 cache between decoding and packing.
+const STEP: usize = 256;
+
 /// Numbers along a row that are decoded together.
 pub(super) fn block(w: &FrozenMatrix) -> usize {
     match &w.data {
@@ -37,9 +42,7 @@ pub(super) unsafe fn pack_rows(
     if unsafe { avx512_weights::pack_rows(kernel, w, first, rows, k.clone(), out, stride, lanes) } {
         return;
     }
-    // Sixteen rows of 256 numbers stay in the L1 cache between decoding and packing.
-    const STEP: usize = 256;
-    let mut scratch = Scratch::take(16 * STEP);
+    let mut scratch = Scratch::take(DECODED);
     let decoded = scratch.floats();
     for at in k.clone().step_by(STEP) {
         let n = STEP.min(k.end - at);

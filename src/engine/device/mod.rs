@@ -1,11 +1,22 @@
 //! The devices that a run can use: their memory and what they can do.
 
+mod nvml;
+
+use std::sync::OnceLock;
+
 use serde::Serialize;
+
+use crate::engine::memory::process;
+use crate::units::parse_bytes;
+use nvml::Nvml;
+
+/// Names the most memory that the program may take, such as `6GiB`: for containers and for machines that others use, too.
+const LIMIT: &str = "LORA_STUDIO_MEMORY";
 
 /// A device.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Device {
-    /// `cpu`.
+    /// `cpu`, or `nvidia` for a card.
     pub kind: &'static str,
     /// As its maker calls it.
     pub name: String,
@@ -17,23 +28,56 @@ pub struct Device {
     pub memory_bytes: u64,
     /// Memory that a new program could take, in bytes.
     pub available_bytes: u64,
+    /// Memory that other programs and the system hold, in bytes.
+    pub others_bytes: u64,
+    /// Version of its driver, where it has one.
+    pub driver: Option<String>,
     /// Instructions that the kernels can use, narrowest first.
     pub features: Vec<&'static str>,
 }
 
 impl Device {
-    /// Asks again how much memory is free.
+    /// Asks again how much of the main memory is free.
     pub fn refresh(&mut self) {
-        if let Ok(mut system) = sysinfo::System::new() {
-            system.refresh_memory();
-            self.available_bytes = memory(&system).1;
+        if let Some((total, available)) = measured() {
+            self.available_bytes = available;
+            self.others_bytes = others(total, available);
         }
+    }
+
+    /// Whether a run can use it. Cards are shown with their memory, and train nothing yet.
+    pub fn trains(&self) -> bool {
+        self.kind == "cpu"
     }
 }
 
-/// The devices, best first.
+/// The devices: what runs use first.
 pub fn devices() -> Vec<Device> {
-    vec![cpu()]
+    let mut all = vec![cpu()];
+    all.extend(cards());
+    all
+}
+
+/// The NVIDIA cards with their memory as it is now; none without their driver.
+pub fn cards() -> Vec<Device> {
+    static NVML: OnceLock<Option<Nvml>> = OnceLock::new();
+    NVML.get_or_init(Nvml::of_system).as_ref().map(Nvml::devices).unwrap_or_default()
+}
+
+/// Bytes of main memory that a program could take now; 0 where the system does not say.
+pub fn available_bytes() -> u64 {
+    measured().map_or(0, |(_, available)| available)
+}
+
+/// All main memory and what is available of it.
+fn measured() -> Option<(u64, u64)> {
+    let mut system = sysinfo::System::new().ok()?;
+    system.refresh_memory();
+    Some(memory(&system))
+}
+
+fn others(total: u64, available: u64) -> u64 {
+    total.saturating_sub(available).saturating_sub(process::resident_bytes())
 }
 
 /// The processor and the machine's main memory.
@@ -46,7 +90,9 @@ pub fn cpu() -> Device {
         cores: sysinfo::System::physical_core_count().unwrap_or(threads),
         threads,
         memory_bytes,
+        others_bytes: others(memory_bytes, available_bytes),
         available_bytes,
+        driver: None,
         features: features(),
     }
 }
@@ -63,10 +109,14 @@ fn described(mut system: sysinfo::System) -> (String, u64, u64) {
 /// All memory and available memory.
 fn memory(system: &sysinfo::System) -> (u64, u64) {
     let (total, available) = (system.total_memory(), system.available_memory());
-    match system.cgroup_limits() {
+    let (total, available) = match system.cgroup_limits() {
         // In a container the group's limit is what counts.
         Some(l) if l.total_memory > 0 => (total.min(l.total_memory), available.min(l.free_memory)),
         _ => (total, available),
+    };
+    match std::env::var(LIMIT).ok().as_deref().and_then(parse_bytes) {
+        Some(limit) => (total.min(limit), available.min(limit.saturating_sub(process::resident_bytes()).max(1))),
+        None => (total, available),
     }
 }
 

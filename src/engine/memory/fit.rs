@@ -1,0 +1,444 @@
+//! How to make a run fit: the smallest change of its settings that does, in the order of what the changes cost; and with
+//! room to spare, what would make it faster.
+
+use serde::Serialize;
+
+use super::cost::time_per_token;
+use super::plan::Plan;
+use super::price::{Inputs, Price};
+use crate::engine::config::{Checkpointing, OptimizerKind, Quantization, RunConfig};
+use crate::engine::{Error, Result};
+use crate::units::bytes;
+
+/// Shortest sequences that are offered.
+const SHORTEST: usize = 64;
+/// Lengths are multiples of this.
+const LENGTH_STEP: usize = 64;
+/// Less than this share of the time is not worth a change.
+const WORTHWHILE: f64 = 0.01;
+
+/// What a change is about, in the order in which changes are tried: what costs the user least comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lever {
+    /// Layers are computed twice: time.
+    Checkpointing,
+    /// Fewer sequences at once, more micro-batches a step: the same gradients, a little time.
+    Batch,
+    /// The optimizer's state in fewer bits, or in a file.
+    Optimizer,
+    /// The frozen weights in 4 bits: a little exactness.
+    Quantization,
+    /// Shorter sequences: rows are cut.
+    Length,
+}
+
+/// One change of settings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// What it is about.
+    pub lever: Lever,
+    /// What to write: `train.batch_size = 1`.
+    pub settings: Vec<String>,
+    /// What it does, in a few words.
+    pub label: String,
+}
+
+/// Settings with which a run fits, or is faster.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Offer {
+    /// What is changed, cheapest first.
+    pub changes: Vec<Change>,
+    /// Bytes that the run then takes beside the program.
+    pub needed: u64,
+    /// Time of the run against now: 1.25 is a quarter more.
+    pub time: f64,
+    /// The changed run.
+    #[serde(skip)]
+    pub run: RunConfig,
+}
+
+impl Offer {
+    /// Whether rows are cut shorter than they were: never to be done silently.
+    pub fn cuts_rows(&self) -> bool {
+        self.changes.iter().any(|c| c.lever == Lever::Length)
+    }
+
+    /// What a button that applies it says: that rows are cut is never left out.
+    pub fn verb(&self) -> &'static str {
+        if self.cuts_rows() { "Make it fit, and cut rows" } else { "Make it fit" }
+    }
+
+    /// What is changed, as a sentence's part: "compute layers twice, and a batch of 1".
+    pub fn label(&self) -> String {
+        let labels: Vec<&str> = self.changes.iter().map(|c| c.label.as_str()).collect();
+        match labels.as_slice() {
+            [] => String::new(),
+            [one] => one.to_string(),
+            [first @ .., last] => format!("{} and {last}", first.join(", ")),
+        }
+    }
+
+    /// The settings to write, one after the other.
+    pub fn settings(&self) -> Vec<String> {
+        self.changes.iter().flat_map(|c| c.settings.iter().cloned()).collect()
+    }
+
+    /// "about 25% slower".
+    pub fn price(&self) -> String {
+        let percent = ((self.time - 1.0) * 100.0).round() as i64;
+        match percent {
+            0 => "as fast".into(),
+            p if p > 0 => format!("about {p}% slower"),
+            p => format!("about {}% faster", -p),
+        }
+    }
+}
+
+/// An error when the run does not fit into what is free, with the reason and what would make it fit.
+pub fn refuse(inputs: &Inputs, run: &RunConfig) -> Result<()> {
+    let plan = Plan::price(inputs, run)?.plan;
+    let (needed, free) = (plan.needed(), inputs.available_bytes);
+    // 0 is what a system says that says nothing.
+    if needed <= free || free == 0 {
+        return Ok(());
+    }
+    let phase = plan.peak_phase().name();
+    let head = format!(
+        "the run does not fit: it takes {} at its peak (in the {phase} phase) and {} are free, {} too little",
+        bytes(needed),
+        bytes(free),
+        bytes(needed - free)
+    );
+    let way_out = match make_it_fit(inputs, run) {
+        Some(offer) if offer.cuts_rows() => {
+            format!("it fits with {}, which cuts longer rows; or close other programs", offer.settings().join(", "))
+        }
+        Some(offer) => format!("it fits with {} ({})", offer.settings().join(", "), offer.price()),
+        None => "no setting makes it fit: choose a smaller model, or close other programs".into(),
+    };
+    Err(Error::Config(format!("{head}; {way_out}")))
+}
+
+/// The smallest change with which the run fits; `None` when it fits as it is, or nothing helps.
+pub fn make_it_fit(inputs: &Inputs, run: &RunConfig) -> Option<Offer> {
+    let fits = |run: &RunConfig| Some(Plan::price(inputs, run).ok()?.plan.needed() <= inputs.available_bytes);
+    if fits(run)? {
+        return None;
+    }
+    let mut changed = run.clone();
+    let mut used = Vec::new();
+    'levers: for lever in [Lever::Checkpointing, Lever::Batch, Lever::Optimizer, Lever::Quantization, Lever::Length] {
+        let steps = smaller(lever, &changed);
+        if !steps.is_empty() {
+            used.push(lever);
+        }
+        let last = steps.last().cloned();
+        if lever == Lever::Length {
+            // A finer scale than the others: the longest that fits.
+            let fitting = steps.partition_point(|step| fits(step) != Some(true));
+            changed = steps.get(fitting)?.clone();
+            break;
+        }
+        for step in steps {
+            if fits(&step)? {
+                changed = step;
+                break 'levers;
+            }
+        }
+        changed = last.unwrap_or(changed);
+    }
+    // What turned out not to be needed is taken back, the costliest first; the last one is what made it fit.
+    used.pop();
+    for lever in used.into_iter().rev() {
+        let mut without = changed.clone();
+        put(lever, run, &mut without);
+        if fits(&without)? {
+            changed = without;
+        }
+    }
+    offer(inputs, run, changed)
+}
+
+/// Every single change that saves memory, cheapest first, with what the run then takes: whether it is enough or not.
+pub fn smaller_runs(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
+    let levers = [Lever::Checkpointing, Lever::Batch, Lever::Optimizer, Lever::Quantization];
+    let Ok(now) = Plan::price(inputs, run) else { return Vec::new() };
+    let smallest = levers.into_iter().filter_map(|lever| smaller(lever, run).pop());
+    let offers = smallest.filter_map(|changed| offer(inputs, run, changed));
+    offers.filter(|offer| offer.needed < now.plan.needed()).collect()
+}
+
+/// Changes that would make a run that fits faster, and still leave it in what is free; the fastest first.
+pub fn make_it_faster(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
+    let mut candidates = Vec::new();
+    if run.train.checkpointing == Checkpointing::PerLayer {
+        let mut auto = run.clone();
+        auto.train.checkpointing = Checkpointing::Auto;
+        candidates.push(auto);
+    }
+    // The largest batch of those that keep the effective one.
+    let effective = run.train.batch_size.saturating_mul(run.train.grad_accumulation);
+    let larger = (run.train.batch_size + 1..=effective.min(256)).rev().filter(|b| effective % b == 0);
+    let with_batch = |batch| {
+        let mut larger = run.clone();
+        larger.train.batch_size = batch;
+        larger.train.grad_accumulation = effective / batch;
+        larger
+    };
+    let room = |run: &RunConfig| {
+        let price = Plan::price(inputs, run).ok()?;
+        (price.plan.needed() as f64 <= 0.9 * inputs.available_bytes as f64).then_some(price)
+    };
+    let kept = Plan::price(inputs, run).map_or(0, |price| price.kept_layers());
+    // Not at the cost of layers that would have to be computed twice.
+    candidates.extend(larger.map(with_batch).find(|run| room(run).is_some_and(|price| price.kept_layers() >= kept)));
+    if run.train.optimizer != OptimizerKind::Adamw {
+        let mut full = run.clone();
+        full.train.optimizer = OptimizerKind::Adamw;
+        candidates.push(full);
+    }
+    let fitting = candidates.into_iter().filter(|candidate| room(candidate).is_some());
+    let mut offers: Vec<Offer> = fitting.filter_map(|candidate| offer(inputs, run, candidate)).collect();
+    offers.retain(|offer| offer.time < 1.0 - WORTHWHILE);
+    offers.sort_by(|a, b| a.time.total_cmp(&b.time));
+    offers
+}
+
+/// The run with one lever pulled, step by step: each takes less than the one before.
+fn smaller(lever: Lever, run: &RunConfig) -> Vec<RunConfig> {
+    let mut steps = Vec::new();
+    let mut step = |change: &dyn Fn(&mut RunConfig)| {
+        let mut changed = run.clone();
+        change(&mut changed);
+        steps.push(changed);
+    };
+    match lever {
+        Lever::Checkpointing => {
+            if run.train.checkpointing == Checkpointing::None {
+                // As many layers as fit keep their forward.
+                step(&|run| run.train.checkpointing = Checkpointing::Auto);
+            }
+        }
+        Lever::Batch => {
+            let (batch, accumulation) = (run.train.batch_size, run.train.grad_accumulation);
+            let effective = batch.saturating_mul(accumulation);
+            for smaller in (1..batch).rev().filter(|b| effective % b == 0) {
+                step(&|run| (run.train.batch_size, run.train.grad_accumulation) = (smaller, effective / smaller));
+            }
+        }
+        Lever::Optimizer => {
+            for kind in smaller_optimizers(run.train.optimizer) {
+                step(&|run| run.train.optimizer = *kind);
+            }
+        }
+        Lever::Quantization => {
+            let (quantization, double) = (run.model.quantization, run.model.double_quant);
+            if quantization != Quantization::Nf4 || !double {
+                step(&|run| (run.model.quantization, run.model.double_quant) = (Quantization::Nf4, true));
+            }
+        }
+        Lever::Length => {
+            let longest = (run.data.max_seq_len - 1) / LENGTH_STEP * LENGTH_STEP;
+            for length in (SHORTEST..=longest).rev().step_by(LENGTH_STEP) {
+                step(&|run| run.data.max_seq_len = length);
+            }
+        }
+    }
+    steps
+}
+
+/// Kinds that take less than this one, the quickest first.
+fn smaller_optimizers(kind: OptimizerKind) -> &'static [OptimizerKind] {
+    match kind {
+        OptimizerKind::Adamw => &[],
+    }
+}
+
+/// Puts one lever of `to` where it stands in `from`.
+fn put(lever: Lever, from: &RunConfig, to: &mut RunConfig) {
+    match lever {
+        Lever::Checkpointing => to.train.checkpointing = from.train.checkpointing,
+        Lever::Batch => {
+            (to.train.batch_size, to.train.grad_accumulation) = (from.train.batch_size, from.train.grad_accumulation);
+        }
+        Lever::Optimizer => to.train.optimizer = from.train.optimizer,
+        Lever::Quantization => {
+            (to.model.quantization, to.model.double_quant) = (from.model.quantization, from.model.double_quant);
+        }
+        Lever::Length => to.data.max_seq_len = from.data.max_seq_len,
+    }
+}
+
+/// What differs between two runs, with its price; `None` when nothing does, or a run has no price.
+fn offer(inputs: &Inputs, from: &RunConfig, to: RunConfig) -> Option<Offer> {
+    let (before, after) = (Plan::price(inputs, from).ok()?, Plan::price(inputs, &to).ok()?);
+    let changes = changes(from, &to, &after);
+    let per_token = |price: &Price, run: &RunConfig| {
+        let adapter = price.adapter.clone();
+        time_per_token(inputs.model, &adapter, &price.layout) * optimizer_time(run.train.optimizer)
+    };
+    let time = per_token(&after, &to) / per_token(&before, from);
+    (!changes.is_empty()).then(|| Offer { changes, needed: after.plan.needed(), time, run: to })
+}
+
+/// Time of a step against 32-bit AdamW's.
+fn optimizer_time(kind: OptimizerKind) -> f64 {
+    match kind {
+        OptimizerKind::Adamw => 1.0,
+    }
+}
+
+fn changes(from: &RunConfig, to: &RunConfig, after: &Price) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let mut add = |lever, settings: Vec<String>, label: String| changes.push(Change { lever, settings, label });
+    if from.train.checkpointing != to.train.checkpointing {
+        let (kept, layers) = (after.kept_layers(), after.layers());
+        let label = match kept {
+            0 => "compute every layer twice".to_string(),
+            k if k == layers => "keep the forward of every layer".to_string(),
+            k => format!("keep the forward of {k} of {layers} layers"),
+        };
+        let word = match to.train.checkpointing {
+            Checkpointing::None => "none",
+            Checkpointing::PerLayer => "per-layer",
+            Checkpointing::Auto => "auto",
+        };
+        add(Lever::Checkpointing, vec![format!("train.checkpointing=\"{word}\"")], label);
+    }
+    let (batch, accumulation) = (to.train.batch_size, to.train.grad_accumulation);
+    if from.train.batch_size != batch {
+        let settings = vec![format!("train.batch_size={batch}"), format!("train.grad_accumulation={accumulation}")];
+        let label = match accumulation {
+            1 => format!("a batch of {batch} at once"),
+            n => format!("a batch of {batch}, accumulated {n} times to the same size"),
+        };
+        add(Lever::Batch, settings, label);
+    }
+    if from.train.optimizer != to.train.optimizer {
+        let (setting, label) = optimizer_words(to.train.optimizer);
+        add(Lever::Optimizer, vec![format!("train.optimizer=\"{setting}\"")], label.into());
+    }
+    if (from.model.quantization, from.model.double_quant) != (to.model.quantization, to.model.double_quant) {
+        let settings = vec!["model.quantization=\"nf4\"".into(), "model.double_quant=true".into()];
+        add(Lever::Quantization, settings, "weights in 4 bits".into());
+    }
+    if from.data.max_seq_len != to.data.max_seq_len {
+        let length = to.data.max_seq_len;
+        add(Lever::Length, vec![format!("data.max_seq_len={length}")], format!("rows cut at {length} tokens"));
+    }
+    changes
+}
+
+fn optimizer_words(kind: OptimizerKind) -> (&'static str, &'static str) {
+    match kind {
+        OptimizerKind::Adamw => ("adamw", "the optimizer's state in 32 bits"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::formats::{DenseType, StoredWeights};
+    use crate::engine::memory::{Machine, Program, table};
+    use crate::engine::model::ModelConfig;
+    use crate::engine::ops::cpu::Isa;
+
+    struct Case {
+        model: ModelConfig,
+        stored: StoredWeights,
+    }
+
+    impl Case {
+        fn new() -> Case {
+            let model = table::largest_known();
+            Case { stored: StoredWeights::dense(&model, DenseType::Bf16), model }
+        }
+
+        fn inputs(&self, available_bytes: u64) -> Inputs<'_> {
+            let machine = Machine { threads: 8, isa: Isa::Portable };
+            let program = Program::default();
+            let (model, stored) = (&self.model, &self.stored);
+            Inputs { model, stored, adapter: None, rows: None, available_bytes, program, machine }
+        }
+
+        fn needed(&self, run: &RunConfig) -> u64 {
+            Plan::price(&self.inputs(0), run).unwrap().plan.needed()
+        }
+    }
+
+    fn run() -> RunConfig {
+        let mut run = table::usual_run();
+        run.train.checkpointing = Checkpointing::None;
+        run.train.batch_size = 8;
+        run.train.grad_accumulation = 2;
+        run.model.quantization = Quantization::None;
+        run
+    }
+
+    #[test]
+    fn what_costs_least_is_changed_first_and_nothing_that_need_not_be() {
+        let case = Case::new();
+        let mut changed = run();
+        let mut levers = Vec::new();
+        let steps: [(&dyn Fn(&mut RunConfig), Lever); 3] = [
+            (&|run| run.train.checkpointing = Checkpointing::PerLayer, Lever::Checkpointing),
+            (&|run| (run.train.batch_size, run.train.grad_accumulation) = (1, 16), Lever::Batch),
+            (&|run| run.model.quantization = Quantization::Nf4, Lever::Quantization),
+        ];
+        let whole = case.needed(&changed);
+        assert_eq!(make_it_fit(&case.inputs(whole), &changed), None);
+        for (change, lever) in steps {
+            change(&mut changed);
+            levers.push(lever);
+            let enough = case.needed(&changed);
+            let offer = make_it_fit(&case.inputs(enough), &run()).unwrap();
+            let found: Vec<Lever> = offer.changes.iter().map(|c| c.lever).collect();
+            assert!(found.iter().all(|l| levers.contains(l)) && found.contains(&lever), "{found:?} for {levers:?}");
+            assert!(offer.needed <= enough && !offer.cuts_rows());
+            // The run of the offer is what its settings make of the run, and sees as many rows a step.
+            let mut by_settings = run();
+            offer.settings().iter().for_each(|setting| by_settings.set(setting).unwrap());
+            assert_eq!(by_settings, offer.run);
+            assert_eq!(offer.run.train.batch_size * offer.run.train.grad_accumulation, 16);
+        }
+        // Half of the layers' forward too much: a batch of 4 is enough by itself, but computing layers twice comes first.
+        let offer = make_it_fit(&case.inputs(whole - whole / 20), &run()).unwrap();
+        assert_eq!(offer.changes[0].lever, Lever::Checkpointing);
+        assert!(offer.time > 1.0, "{offer:?}");
+    }
+
+    #[test]
+    fn rows_are_cut_last_and_it_is_said() {
+        let case = Case::new();
+        let mut least = run();
+        least.train.checkpointing = Checkpointing::PerLayer;
+        (least.train.batch_size, least.train.grad_accumulation) = (1, 16);
+        least.train.optimizer = smaller_optimizers(least.train.optimizer).last().copied().unwrap_or_default();
+        least.model.quantization = Quantization::Nf4;
+        least.data.max_seq_len = 256;
+        let offer = make_it_fit(&case.inputs(case.needed(&least)), &run()).unwrap();
+        assert!(offer.cuts_rows() && offer.label().ends_with("rows cut at 256 tokens"), "{offer:?}");
+        assert_eq!(offer.verb(), "Make it fit, and cut rows");
+        assert_eq!(make_it_fit(&case.inputs(1 << 30), &run()), None, "no setting makes 70 billion numbers fit");
+        let refused = refuse(&case.inputs(case.needed(&least)), &run()).unwrap_err().to_string();
+        assert!(refused.contains("data.max_seq_len=256, which cuts longer rows"), "{refused}");
+        let refused = refuse(&case.inputs(1 << 30), &run()).unwrap_err().to_string();
+        assert!(refused.ends_with("choose a smaller model, or close other programs"), "{refused}");
+    }
+
+    #[test]
+    fn with_room_to_spare_layers_are_kept_and_batches_grow() {
+        let case = Case::new();
+        let mut slow = table::usual_run();
+        slow.train.checkpointing = Checkpointing::PerLayer;
+        let offers = make_it_faster(&case.inputs(1 << 40), &slow);
+        assert!(
+            offers.len() >= 2 && offers.iter().all(|o| o.time < 0.99 && o.needed > case.needed(&slow)),
+            "{offers:?}"
+        );
+        assert!(offers.windows(2).all(|pair| pair[0].time <= pair[1].time));
+        // Nothing is offered that would not fit.
+        assert!(make_it_faster(&case.inputs(case.needed(&slow)), &slow).is_empty());
+    }
+}

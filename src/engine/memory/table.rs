@@ -1,0 +1,267 @@
+//! Which model trains in how much memory: the usual sizes of models against the usual sizes of memory, by the plan.
+
+use serde::Serialize;
+
+use super::fit::{self, Offer};
+use super::{Inputs, Machine, Plan, Program};
+use crate::engine::config::{Checkpointing, Quantization, RunConfig};
+use crate::engine::formats::{DenseType, StoredWeights};
+use crate::engine::generate::Footprint;
+use crate::engine::model::{Activation, Family, LayerConfig, LoadOptions, ModelConfig, RopeConfig, RopeScaling};
+
+/// Sizes of memory, in GiB.
+pub const MEMORIES: [u64; 7] = [6, 8, 12, 16, 24, 32, 48];
+
+/// Contexts are looked for up to this length, in steps of [`CONTEXT_STEP`].
+const LONGEST: usize = 1 << 17;
+const CONTEXT_STEP: usize = 256;
+
+/// A model that many know, as its config.json describes it.
+struct Known {
+    name: &'static str,
+    hidden: usize,
+    intermediate: usize,
+    layers: usize,
+    heads: usize,
+    kv_heads: usize,
+    vocab: usize,
+    tied: bool,
+}
+
+const fn known(
+    name: &'static str,
+    [hidden, intermediate, layers, heads, kv_heads, vocab]: [usize; 6],
+    tied: bool,
+) -> Known {
+    Known { name, hidden, intermediate, layers, heads, kv_heads, vocab, tied }
+}
+
+/// From their config.json on the Hub.
+const MODELS: [Known; 7] = [
+    known("1.1B (TinyLlama)", [2048, 5632, 22, 32, 4, 32_000], false),
+    known("3B (Llama 3.2)", [3072, 8192, 28, 24, 8, 128_256], true),
+    known("7B (Llama 2)", [4096, 11_008, 32, 32, 32, 32_000], false),
+    known("8B (Llama 3.1)", [4096, 14_336, 32, 32, 8, 128_256], false),
+    known("13B (Llama 2)", [5120, 13_824, 40, 40, 40, 32_000], false),
+    known("32B (Qwen 2.5)", [5120, 27_648, 64, 40, 8, 152_064], false),
+    known("70B (Llama 3.1)", [8192, 28_672, 80, 64, 8, 128_256], false),
+];
+
+impl Known {
+    fn config(&self) -> ModelConfig {
+        let head_dim = 128.min(self.hidden / self.heads);
+        let rope = RopeConfig { theta: 10_000.0, dims: head_dim, scaling: RopeScaling::None };
+        ModelConfig {
+            family: Family::Llama,
+            architecture: "LlamaForCausalLM".into(),
+            hidden: self.hidden,
+            intermediate: self.intermediate,
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim,
+            vocab: self.vocab,
+            max_positions: LONGEST,
+            norm_eps: 1e-5,
+            norm_plus_one: false,
+            post_norms: false,
+            qk_norm: false,
+            qkv_bias: false,
+            o_bias: false,
+            mlp_bias: false,
+            fused: false,
+            activation: Activation::Silu,
+            embed_scale: 1.0,
+            attention_scale: 1.0 / (head_dim as f32).sqrt(),
+            attention_softcap: None,
+            final_softcap: None,
+            tied: self.tied,
+            ropes: vec![rope],
+            layers: vec![LayerConfig { window: None, rope: Some(0) }; self.layers],
+            layer_prefix: "model.layers".into(),
+            bos: None,
+            eos: Vec::new(),
+            pad: None,
+        }
+    }
+}
+
+/// What a model does in a memory.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    /// Size of the memory.
+    pub memory_bytes: u64,
+    /// Whether the run of [`Row::run`] fits as it is.
+    pub fits: bool,
+    /// What must change, when it does not fit, and can.
+    pub change: Option<Offer>,
+    /// Longest sequence of one row that trains, with every layer computed twice; 0: none.
+    pub train_tokens: usize,
+    /// Longest conversation in 4 bits; 0: none.
+    pub chat_tokens: usize,
+}
+
+/// A model in every memory.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Its name.
+    pub model: String,
+    /// Numbers of the model.
+    pub parameters: u64,
+    /// The least that the run takes, with the program.
+    pub least_bytes: u64,
+    /// One entry a memory.
+    pub cells: Vec<Cell>,
+}
+
+/// The run that the table is about: QLoRA as it is usually begun.
+pub fn usual_run() -> RunConfig {
+    let mut run = RunConfig::default();
+    run.model.quantization = Quantization::Nf4;
+    run.method.rank = 16;
+    run.method.dropout = 0.0;
+    run.data.max_seq_len = 512;
+    run.train.batch_size = 1;
+    run.train.grad_accumulation = 16;
+    run.train.checkpointing = Checkpointing::Auto;
+    run
+}
+
+/// The largest of the models: 80 layers.
+pub fn largest_known() -> ModelConfig {
+    MODELS[MODELS.len() - 1].config()
+}
+
+/// The whole table, for a program that holds so much beside the run.
+pub fn hardware_table(program: Program, machine: Machine) -> Vec<Row> {
+    MODELS.iter().map(|known| row(known, program, machine)).collect()
+}
+
+fn row(known: &Known, program: Program, machine: Machine) -> Row {
+    let model = known.config();
+    let stored = StoredWeights::dense(&model, DenseType::Bf16);
+    let run = usual_run();
+    let inputs = |memory: u64| Inputs {
+        model: &model,
+        stored: &stored,
+        adapter: None,
+        rows: None,
+        available_bytes: memory.saturating_sub(program.resident),
+        program,
+        machine,
+    };
+    let needed =
+        |memory: u64, run: &RunConfig| Plan::price(&inputs(memory), run).map_or(u64::MAX, |price| price.plan.needed());
+    let mut least = run.clone();
+    least.train.checkpointing = Checkpointing::PerLayer;
+    let cell = |gib: u64| {
+        let memory = gib << 30;
+        let free = memory.saturating_sub(program.resident);
+        let fits = needed(memory, &run) <= free;
+        let train_tokens = longest(|tokens| {
+            let mut long = least.clone();
+            long.data.max_seq_len = tokens;
+            needed(memory, &long) <= free
+        });
+        let options = LoadOptions::of_run(&run.model);
+        let chat_tokens = longest(|tokens| Footprint::of(&model, &stored, &options, 0, 1, tokens).total() <= free);
+        let change = if fits { None } else { fit::make_it_fit(&inputs(memory), &run) };
+        Cell { memory_bytes: memory, fits, change, train_tokens, chat_tokens }
+    };
+    Row {
+        model: known.name.into(),
+        parameters: stored.parameters(),
+        least_bytes: needed(u64::MAX, &least) + program.resident,
+        cells: MEMORIES.into_iter().map(cell).collect(),
+    }
+}
+
+/// The most steps of tokens for which it is true; it is false for all that are longer.
+fn longest(fits: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, LONGEST / CONTEXT_STEP);
+    while low < high {
+        let middle = (low + high).div_ceil(2);
+        if fits(middle * CONTEXT_STEP) { low = middle } else { high = middle - 1 }
+    }
+    low * CONTEXT_STEP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ops::cpu::Isa;
+    use crate::units::grouped;
+
+    /// What the program held in measured runs (docs/performance.md), rounded up; and a usual number of threads.
+    fn table() -> Vec<Row> {
+        let program = Program { resident: 160 << 20, allocated: 0 };
+        hardware_table(program, Machine { threads: 8, isa: Isa::current() })
+    }
+
+    #[test]
+    fn it_holds_the_rows_of_the_guide() {
+        let table = table();
+        let cell = |model: &str, gib: u64| {
+            let row = table.iter().find(|r| r.model.starts_with(model)).unwrap();
+            row.cells[MEMORIES.iter().position(|m| *m == gib).unwrap()].clone()
+        };
+        // Training: 7B in 8 GB, 13B in 16 GB, 70B in 48 GB. Inference: 13B in 8 GB. (Its 70B in 24 GB is less than 3 bits a
+        // number; keys and values are in 32 bits.)
+        for (model, gib) in [("7B", 8), ("13B", 16), ("70B", 48)] {
+            let cell = cell(model, gib);
+            assert!(cell.fits && cell.train_tokens >= 512, "{model} {cell:?}");
+        }
+        assert!(cell("13B", 8).chat_tokens >= 512 && cell("7B", 6).chat_tokens >= 1024);
+        assert!(!cell("70B", 24).fits);
+        // More memory never means less.
+        for row in &table {
+            for pair in row.cells.windows(2) {
+                assert!(pair[1].train_tokens >= pair[0].train_tokens && pair[1].fits >= pair[0].fits, "{row:?}");
+            }
+        }
+        // Numbers of the models' own cards.
+        for (row, billions) in table.iter().zip([1.100, 3.213, 6.738, 8.030, 13.016, 32.76, 70.55]) {
+            let found = row.parameters as f64 / 1e9;
+            assert!((found - billions).abs() < 0.01 * billions, "{} {found}", row.model);
+        }
+    }
+
+    /// `UPDATE_DOCS=1 cargo test --release --lib memory::table` writes the page again.
+    #[test]
+    fn the_documentation_shows_it() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/hardware.md");
+        let page = std::fs::read_to_string(&path).unwrap();
+        let (head, _) = page.split_once("\n| Model").unwrap();
+        let expected = format!("{head}\n{}", markdown(&table()));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &expected).unwrap();
+        } else if Isa::current() == Isa::Avx512Bf16 {
+            // Other instructions pack operands in more memory, and a context may end a step earlier.
+            assert_eq!(page, expected, "docs/hardware.md is out of date: UPDATE_DOCS=1 writes it again");
+        }
+    }
+
+    fn markdown(table: &[Row]) -> String {
+        let memories: Vec<String> = MEMORIES.iter().map(|m| format!("{m} GiB")).collect();
+        let mut text = format!("| Model | takes at least | {} |\n", memories.join(" | "));
+        text.push_str(&format!("|---|---|{}\n", "---|".repeat(MEMORIES.len())));
+        for row in table {
+            let cells: Vec<String> = row.cells.iter().map(words).collect();
+            let least = crate::units::bytes(row.least_bytes);
+            text.push_str(&format!("| {} | {least} | {} |\n", row.model, cells.join(" | ")));
+        }
+        text
+    }
+
+    fn words(cell: &Cell) -> String {
+        let trains = match (cell.fits, &cell.change) {
+            (true, _) => format!("trains, up to {}", grouped(cell.train_tokens as u64)),
+            (false, Some(offer)) => format!("with {}", offer.label()),
+            (false, None) => "no training".to_string(),
+        };
+        let chats = match cell.chat_tokens {
+            0 => "no chat".to_string(),
+            tokens => format!("chat {}", grouped(tokens as u64)),
+        };
+        format!("{trains}; {chats}")
+    }
+}
