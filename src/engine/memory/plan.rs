@@ -1,8 +1,10 @@
 //! The bytes of a training step, itemised, from the same lengths that the buffers are allocated from.
 
+use crate::engine::config::OptimizerKind;
 use crate::engine::model::{Layout, Model, ModelConfig};
 use crate::engine::ops::cross_entropy;
-use crate::engine::peft::lora::Adapter;
+use crate::engine::peft::lora::{Adapter, AdapterShape};
+use crate::engine::train::Optimizer;
 
 /// What the items of a [`Plan`] are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -14,7 +16,7 @@ pub enum Item {
     Adapter,
     /// Their gradients.
     Gradients,
-    /// The optimizer's two moments.
+    /// The optimizer's two moments, or of a paged one the buffers that they go through.
     Optimizer,
     /// What is kept from the forward to the backward.
     Activations,
@@ -34,20 +36,26 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of training `adapter` on `model` in the buffers of `layout`.
-    pub fn of_step(model: &Model, adapter: &Adapter, layout: &Layout) -> Plan {
-        Self::new(&model.config, model.bytes() as u64, adapter.params.len() as u64, layout)
+    /// The plan of training `adapter` on `model` with an optimizer in the buffers of `layout`.
+    pub fn of_step(model: &Model, adapter: &Adapter, optimizer: OptimizerKind, layout: &Layout) -> Plan {
+        Self::new(&model.config, model.bytes() as u64, &AdapterShape::of(adapter), optimizer, layout)
     }
 
-    /// The plan from the numbers that it depends on: bytes of the weights, and how many numbers are trained.
-    pub(super) fn new(model: &ModelConfig, weights: u64, trainable: u64, layout: &Layout) -> Plan {
-        let parameters = 4 * trainable;
+    /// The plan from what it depends on: bytes of the weights, the tensors that are trained and how.
+    pub(super) fn new(
+        model: &ModelConfig,
+        weights: u64,
+        adapter: &AdapterShape,
+        optimizer: OptimizerKind,
+        layout: &Layout,
+    ) -> Plan {
+        let parameters = 4 * adapter.parameters;
         Plan {
             items: vec![
                 (Item::Weights, weights),
                 (Item::Adapter, parameters),
                 (Item::Gradients, parameters),
-                (Item::Optimizer, 2 * parameters),
+                (Item::Optimizer, Optimizer::state_bytes(optimizer, adapter.tensor_sizes())),
                 (Item::Activations, layout.activation_bytes() as u64),
                 (Item::Scratch, layout.scratch_bytes() as u64),
                 (Item::Logits, cross_entropy::scratch_bytes(model.vocab) as u64),

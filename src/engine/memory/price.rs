@@ -77,7 +77,7 @@ impl Plan {
         let weights = LoadOptions::of_run(&run.model).loaded_bytes(stored);
         let layers = model.layers.len();
         let mut layout = Layout::for_shape(model, adapter, size, layers);
-        let plan = |layout: &Layout| Plan::new(model, weights, adapter.parameters, layout);
+        let plan = |layout: &Layout| Plan::new(model, weights, adapter, run.train.optimizer, layout);
         match run.train.checkpointing {
             Checkpointing::None => {}
             Checkpointing::PerLayer => layout.keep_layers(0),

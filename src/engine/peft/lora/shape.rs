@@ -13,6 +13,8 @@ pub struct AdapterShape {
     pub widest_input: usize,
     /// Numbers that are trained.
     pub parameters: u64,
+    /// Numbers of A and of B of modules of one size, and how many of these there are.
+    pub tensors: Vec<([usize; 2], usize)>,
     /// Whether inputs are dropped in training.
     pub dropout: bool,
 }
@@ -44,6 +46,16 @@ impl AdapterShape {
         *highest = (*highest).max(rank);
         self.widest_input = self.widest_input.max(input);
         self.parameters += (rank * (input + output) * count) as u64;
+        let sizes = [rank * input, rank * output];
+        match self.tensors.iter_mut().find(|(known, _)| *known == sizes) {
+            Some((_, n)) => *n += count,
+            None => self.tensors.push((sizes, count)),
+        }
+    }
+
+    /// Numbers of every tensor, those of one size together.
+    pub fn tensor_sizes(&self) -> impl Iterator<Item = usize> {
+        self.tensors.iter().flat_map(|(sizes, count)| std::iter::repeat_n(*sizes, *count).flatten())
     }
 
     /// The highest rank.

@@ -65,6 +65,11 @@ impl Adapter {
         Adapter { config, modules, params: vec![0.0; at] }
     }
 
+    /// Numbers of A, then of B, of every module in order: the tensors that lie in `params`.
+    pub fn tensor_sizes(&self) -> impl Iterator<Item = usize> {
+        self.modules.iter().flat_map(|m| [m.a_range().len(), m.b_range().len()])
+    }
+
     /// The module on a linear, if it is adapted.
     pub fn module(&self, layer: usize, kind: LinearKind) -> Option<&LoraModule> {
         self.modules.iter().find(|m| m.layer == layer && m.kind == kind)
