@@ -36,9 +36,12 @@ fn run(changes: &[&str]) -> RunConfig {
 fn settings(targets: &[&str]) -> Vec<RunConfig> {
     let mut all = Vec::new();
     for (checkpointing, targets) in ["none", "per-layer", "auto"].iter().zip(targets.iter().cycle()) {
-        for (packing, batch, rank, dropout) in
-            [(true, 1, 1, "0"), (true, 64, 5, "0.1"), (false, 1, 8, "0"), (false, 3, 2, "0.05")]
-        {
+        for (packing, batch, rank, dropout, optimizer) in [
+            (true, 1, 1, "0", "adamw"),
+            (true, 64, 5, "0.1", "adamw-8bit"),
+            (false, 1, 8, "0", "adamw-8bit"),
+            (false, 3, 2, "0.05", "paged-adamw"),
+        ] {
             all.push(run(&[
                 &format!("train.checkpointing={checkpointing}"),
                 &format!("data.packing={packing}"),
@@ -46,6 +49,7 @@ fn settings(targets: &[&str]) -> Vec<RunConfig> {
                 &format!("method.rank={rank}"),
                 &format!("method.dropout={dropout}"),
                 &format!("method.target_modules={targets}"),
+                &format!("train.optimizer={optimizer}"),
             ]));
         }
     }

@@ -10,7 +10,7 @@ use lora_studio::engine::config::RunConfig;
 use lora_studio::engine::formats;
 use lora_studio::engine::peft::folder::ModelCard;
 use lora_studio::engine::train::checkpoint::{self, Checkpoint};
-use lora_studio::engine::train::{self, Control, Event, LoadPhase, Stop, run_dir};
+use lora_studio::engine::train::{self, Control, Event, LoadPhase, Stop, TensorMoments, run_dir};
 
 /// A short run that exercises what randomness and state there is: dropout, shuffling, accumulation, warm-up, validation.
 fn config(dir: &Path, changes: &[&str]) -> RunConfig {
@@ -220,6 +220,88 @@ fn a_run_that_died_goes_on_from_its_newest_whole_checkpoint() {
     assert!(adapter(&died) == adapter(&whole));
 }
 
+/// What lies in a run's folder, without what checkpoints hold.
+fn files(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().to_str().unwrap().to_string()).collect();
+    names.sort();
+    names
+}
+
+/// Ranks at which tensors are large enough for 8 bits.
+const LARGE: &str = "method.rank=32";
+
+#[test]
+fn every_optimizer_goes_on_to_the_same_bits_and_leaves_the_same_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut results = Vec::new();
+    for kind in ["adamw", "adamw-8bit", "paged-adamw"] {
+        let optimizer = format!("train.optimizer={kind}");
+        let changes: &[&str] = &[LARGE, &optimizer, "train.weight_decay=0.1", "train.max_grad_norm=0.1"];
+        let whole = folder.path().join(kind);
+        let (result, all) = run(&config(&whole, changes), &Control::new());
+        result.unwrap();
+
+        let died = folder.path().join(format!("{kind}-died"));
+        let control = Control::new();
+        let mut first = Vec::new();
+        train::run(&config(&died, changes), None, &control, &mut |e| {
+            if matches!(e, Event::Step { step: 5, .. }) {
+                control.stop(Stop::Discard); // nothing more is written, as if the process had been killed here
+            }
+            first.push(e);
+        })
+        .unwrap();
+        let (result, second) = resume(&died);
+        result.unwrap();
+        assert!(!second.iter().any(|e| matches!(e, Event::Note { message } if message.contains("moments"))));
+        assert_eq!(curve(&second).keys().copied().collect::<Vec<_>>(), [4, 5, 6, 7, 8]);
+        let mut joined = curve(&first);
+        joined.extend(curve(&second));
+        assert_eq!(joined, curve(&all), "{kind}");
+        assert!(adapter(&died) == adapter(&whole), "{kind}");
+        let saved = std::fs::metadata(whole.join("checkpoints/step-8/optimizer.safetensors")).unwrap().len();
+        results.push((curve(&all), adapter(&whole), files(&whole), saved));
+    }
+    let [full, eight, paged] = &results[..] else { panic!("three optimizers") };
+    assert!(full == paged, "in a file they are the same numbers");
+    assert_eq!(full.2, eight.2);
+    assert!(eight.3 < full.3 * 3 / 4, "moments in 8 bits are saved in 8 bits: {} {}", eight.3, full.3);
+    assert_ne!(full.1, eight.1);
+    for (step, (loss, _)) in &full.0 {
+        let (a, b) = (f64::from_bits(*loss), f64::from_bits(eight.0[step].0));
+        assert!((a - b).abs() < 0.01 * a, "step {step}: {a} {b}");
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_another_optimizer_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to, converted) in
+        [("adamw", "adamw-8bit", true), ("adamw-8bit", "paged-adamw", true), ("paged-adamw", "adamw", false)]
+    {
+        let dir = folder.path().join(from);
+        let control = Control::new();
+        let optimizer = format!("train.optimizer={from}");
+        train::run(&config(&dir, &[LARGE, &optimizer]), None, &control, &mut |e| {
+            if matches!(e, Event::Step { step: 4, .. }) {
+                control.stop(Stop::Keep);
+            }
+        })
+        .unwrap();
+        let file = dir.join("run.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let line = |kind: &str| format!("optimizer = \"{kind}\"");
+        assert!(text.contains(&line(from)));
+        std::fs::write(&file, text.replace(&line(from), &line(to))).unwrap();
+        let (result, events) = resume(&dir);
+        result.unwrap();
+        let said = events.iter().any(|e| matches!(e, Event::Note { message } if message.contains("converted")));
+        assert_eq!(said, converted, "{from} {to}");
+        assert_eq!(curve(&events).keys().copied().collect::<Vec<_>>(), [5, 6, 7, 8]);
+    }
+}
+
 #[test]
 fn the_adapter_of_a_run_continues_in_another() {
     let folder = tempfile::tempdir().unwrap();
@@ -253,8 +335,10 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     let newest = dir.join("checkpoints/step-1");
     let mut checkpoint = checkpoint::load(&newest, &model).unwrap();
     checkpoint.adapter.params.iter_mut().for_each(|p| *p = 1e30);
-    let Checkpoint { adapter, m, v, state } = &checkpoint;
-    checkpoint::save(&newest, adapter, &model, &ModelCard::default(), m, v, state).unwrap();
+    let Checkpoint { adapter, moments, state } = &checkpoint;
+    let moments: Vec<TensorMoments> = moments.read().collect::<Result<_>>().unwrap();
+    let moments: Vec<_> = moments.iter().map(TensorMoments::view).collect();
+    checkpoint::save(&newest, adapter, &model, &ModelCard::default(), &moments, state).unwrap();
     std::fs::remove_dir_all(dir.join("checkpoints/step-2")).ok();
 
     let (result, events) = resume(&dir);

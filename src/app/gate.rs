@@ -5,7 +5,8 @@ mod rows;
 use super::command::Command;
 use super::room::{Readiness, Room};
 use super::studio::Studio;
-use crate::engine::config::shorten_home;
+use crate::engine::config::{OptimizerKind, shorten_home};
+use crate::engine::memory::Item;
 use crate::units::{bytes, grouped};
 
 /// What is looked at.
@@ -197,9 +198,13 @@ fn disk(studio: &Studio) -> Check {
     if place.taken {
         return refused(format!("The folder already holds a run: {}", shorten_home(&place.folder)));
     }
-    // A checkpoint: the adapter and AdamW's two moments in 32 bits. One more is written before the oldest goes.
-    let adapter = 4 * studio.pricing.trainable;
-    let needed = 3 * adapter * (studio.shared.run.output.keep.max(1) as u64 + 1) + adapter;
+    // A checkpoint: the adapter and its moments. One more is written before the oldest goes.
+    let (adapter, run) = (4 * studio.pricing.trainable, &studio.shared.run);
+    let (moments, file) = match run.train.optimizer {
+        OptimizerKind::PagedAdamw => (2 * adapter, 2 * adapter),
+        OptimizerKind::Adamw | OptimizerKind::Adamw8bit => (studio.pricing.of_item(Item::Optimizer), 0),
+    };
+    let needed = (adapter + moments) * (run.output.keep.max(1) as u64 + 1) + adapter + file;
     let folder = shorten_home(&place.folder);
     match place.free {
         Some(free) if free < needed => {

@@ -115,6 +115,11 @@ impl Pricing {
         self.items.iter().map(|(_, bytes)| bytes).sum()
     }
 
+    /// One item.
+    pub fn of_item(&self, item: Item) -> u64 {
+        self.items.iter().filter(|(found, _)| *found == item).map(|(_, bytes)| bytes).sum()
+    }
+
     /// Whether it fits into what is free.
     pub fn fits(&self) -> bool {
         self.bytes() <= self.available

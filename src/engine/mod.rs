@@ -16,6 +16,7 @@ pub mod memory;
 pub mod model;
 pub mod ops;
 pub mod peft;
+mod positioned;
 pub mod quant;
 pub mod train;
 

@@ -397,6 +397,44 @@ fn a_killed_run_goes_on_with_the_same_bits() {
     assert_eq!(losses(&killed), losses(Path::new(&whole)));
 }
 
+/// Killed without a chance to do anything, with each way of keeping the optimizer's state, at a rank at which it is in 8 bits.
+#[test]
+fn a_killed_run_goes_on_with_the_same_bits_whatever_the_optimizer() {
+    let place = Place::new();
+    for kind in ["adamw-8bit", "paged-adamw"] {
+        let run = place.file("run.toml", &RUN.replace("rank = 4", "rank = 32"));
+        let whole = place.path(&format!("{kind}-whole")).display().to_string();
+        let killed = place.path(&format!("{kind}-killed"));
+        let optimizer = format!("train.optimizer={kind}");
+        let set = |dir: &str| {
+            [
+                "train".into(),
+                run.clone(),
+                "--set".into(),
+                optimizer.clone(),
+                "--set".into(),
+                format!("output.dir={dir}"),
+            ]
+        };
+        place.ok(&set(&whole).each_ref().map(String::as_str));
+
+        let [a, b, c, d, e, f] = set(&killed.display().to_string());
+        let (mut child, _lines) = start_until(&place, &[&a, &b, &c, &d, &e, &f, "--json"], "step", 5);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let names = |folder: &Path| -> Vec<_> {
+            let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert!(!killed.join("adapter").exists());
+        assert_eq!(names(&killed).len() + 1, names(Path::new(&whole)).len(), "nothing of the optimizer is left behind");
+        place.ok(&["train", "--resume", &killed.display().to_string()]);
+        assert_eq!(names(&killed), names(Path::new(&whole)));
+        assert_eq!(weights(&killed.join("adapter")), weights(&Path::new(&whole).join("adapter")), "{kind}");
+    }
+}
+
 #[test]
 fn a_finished_run_can_be_made_longer_but_not_different() {
     let place = Place::new();

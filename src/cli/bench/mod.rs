@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::args::words;
 use super::output::Failure;
-use crate::engine::config::{Checkpointing, Quantization};
+use crate::engine::config::{Checkpointing, OptimizerKind, Quantization};
 use crate::engine::ops::Compute;
 
 /// What to measure.
@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// What a layer keeps for its backward
     #[arg(long, default_value = "none", value_parser = words::<Checkpointing>(&["none", "per-layer", "auto"]))]
     checkpointing: Checkpointing,
+    /// How AdamW keeps its moments; the file of paged-adamw lies in the system's folder for temporary files
+    #[arg(long, default_value = "adamw", value_parser = words::<OptimizerKind>(&["adamw", "adamw-8bit", "paged-adamw"]))]
+    optimizer: OptimizerKind,
     /// Dropout of the adapter
     #[arg(long, default_value_t = 0.0)]
     dropout: f64,

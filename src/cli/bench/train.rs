@@ -14,9 +14,10 @@ use crate::engine::data::{Batch, Encoder, Example, Reading, Sample, Source};
 use crate::engine::formats::TextTokenizer;
 use crate::engine::memory::{Plan, Program, process};
 use crate::engine::model::{Checkpointing, Layout, LoadOptions, Workspace, WorkspaceSize};
-use crate::engine::ops::adamw::{self, AdamW};
+use crate::engine::ops::adamw::AdamW;
 use crate::engine::ops::dropout::DropoutKey;
 use crate::engine::peft::{Adapter, LoraConfig};
+use crate::engine::train::Optimizer;
 
 /// Steps before those that count: the first touches every buffer, the second finds them warm.
 const WARM_UP: usize = 2;
@@ -64,11 +65,12 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
     };
     let size = WorkspaceSize { tokens: seq * batch, longest: seq, supervised: (seq - 1) * batch };
     let layout = Layout::for_training(&model.config, &adapter, size, &keep);
-    let plan_bytes = Plan::of_step(&model, &adapter, config::OptimizerKind::Adamw, &layout, batch, program).total();
+    let plan_bytes = Plan::of_step(&model, &adapter, args.optimizer, &layout, batch, program).total();
     let mut workspace = Workspace::new(&model.config, layout);
 
-    let parameters = adapter.params.len();
-    let (mut grads, mut m, mut v) = (vec![0.0; parameters], vec![0.0; parameters], vec![0.0; parameters]);
+    let mut grads = vec![0.0; adapter.params.len()];
+    let constants = AdamW { weight_decay: 0.01, ..AdamW::default() };
+    let mut optimizer = Optimizer::new(args.optimizer, constants, adapter.tensor_sizes(), &std::env::temp_dir())?;
     let (mut losses, mut times, mut first_step_s) = (Vec::new(), Vec::new(), 0.0);
     for (step, ids) in tokens.chunks_exact(seq * batch).take(steps).enumerate() {
         let begun = Instant::now();
@@ -78,8 +80,8 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
         let dropout = DropoutKey { seed: 0, step: step as u64, micro: 0, layer: 0, module: 0 };
         grads.fill(0.0);
         let sum = model.loss_and_gradients(&laid, &adapter, scale, Some(dropout), &mut grads, &mut workspace)?;
-        let settings = AdamW { weight_decay: 0.01, ..AdamW::default() };
-        adamw::step(&mut adapter.params, &grads, &mut m, &mut v, &settings, LEARNING_RATE, step as u64 + 1, 1.0);
+        // Without clipping, as the benchmark of PEFT.
+        optimizer.step(&mut adapter.params, &grads, 0.0, 0.0, LEARNING_RATE)?;
         let loss = sum / laid.targets.len() as f64;
         if !loss.is_finite() {
             let what = "the loss";
@@ -126,7 +128,7 @@ fn settings(args: &Args) -> serde_json::Value {
     serde_json::json!({
         "model": args.model, "data": args.data(), "seq": args.seq, "batch": args.batch, "steps": args.steps.unwrap_or(STEPS),
         "rank": args.rank, "quantization": args.quantization, "compute": args.compute,
-        "checkpointing": args.checkpointing, "dropout": args.dropout, "threads": rayon::current_num_threads(),
+        "checkpointing": args.checkpointing, "optimizer": args.optimizer, "dropout": args.dropout, "threads": rayon::current_num_threads(),
     })
 }
 

@@ -314,7 +314,7 @@ fn line_of(text: &str, offset: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Checkpointing, MethodKind, Quantization};
+    use super::super::{Checkpointing, MethodKind, OptimizerKind, Quantization};
     use super::*;
 
     fn error(text: &str) -> String {
@@ -414,10 +414,26 @@ mod tests {
             let expected = format!("method.kind = \"{kind}\": not available in this version; what is: lora");
             assert_eq!(set_error(&format!("method.kind={kind}")), expected);
         }
-        assert!(
-            error("[train]\noptimizer = \"paged-adamw\"\n").contains("not available in this version; what is: adamw")
-        );
         assert_eq!(RunConfig::default().method.kind, MethodKind::Lora);
+    }
+
+    #[test]
+    fn optimizers_are_named_as_people_know_them() {
+        for (name, kind) in [
+            ("adamw", OptimizerKind::Adamw),
+            ("adamw-8bit", OptimizerKind::Adamw8bit),
+            ("paged-adamw", OptimizerKind::PagedAdamw),
+        ] {
+            let mut run = RunConfig::default();
+            run.set(&format!("train.optimizer={name}")).unwrap();
+            assert_eq!(run.train.optimizer, kind);
+            assert!(run.to_toml().unwrap().contains(&format!("optimizer = \"{name}\"")));
+        }
+        let message = error("[train]\noptimizer = \"paged_adamw\"\n");
+        assert!(
+            message.ends_with("allowed are adamw, adamw-8bit, paged-adamw; did you mean paged-adamw?"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -115,13 +115,29 @@ pub enum Schedule {
     Cosine,
 }
 
-/// The optimizer.
+/// The optimizer: AdamW, and how it keeps its two moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimizerKind {
-    /// AdamW with its state in 32 bit.
+    /// In memory, in 32 bits.
     #[default]
     Adamw,
+    /// In memory, in 8 bits, as bitsandbytes does.
+    #[serde(rename = "adamw-8bit")]
+    Adamw8bit,
+    /// In a file beside the run, in 32 bits.
+    PagedAdamw,
+}
+
+impl OptimizerKind {
+    /// As run files name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            OptimizerKind::Adamw => "adamw",
+            OptimizerKind::Adamw8bit => "adamw-8bit",
+            OptimizerKind::PagedAdamw => "paged-adamw",
+        }
+    }
 }
 
 /// What a layer keeps for its backward.

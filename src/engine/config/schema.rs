@@ -230,8 +230,8 @@ pub const FIELDS: &[Field] = &[
     of(
         "train",
         "optimizer",
-        Kind::Choice { allowed: &["adamw"], planned: &["adamw-8bit", "paged-adamw"] },
-        "The optimizer.",
+        choice(&["adamw", "adamw-8bit", "paged-adamw"]),
+        "How AdamW keeps its moments: in 32 bits, in 8 bits, or in a file that leaves memory when it is short.",
     ),
     of("train", "checkpointing", choice(&["none", "per-layer", "auto"]), "What a layer keeps for its backward."),
     of("train", "seed", Kind::Integer { min: 0, max: i64::MAX }, "Seed of the adapter, the rows' order and dropout."),

@@ -72,6 +72,7 @@ mod tests {
     use super::*;
     use crate::engine::peft::LoraConfig;
     use crate::engine::peft::folder::tests::tiny_llama;
+    use crate::engine::train::TensorMoments;
     use crate::engine::train::checkpoint::TrainerState;
 
     fn adapter(seed: u64) -> Adapter {
@@ -120,7 +121,10 @@ mod tests {
         let a = adapter(1);
         for n in [5, 10] {
             let state = TrainerState { step: n, ..TrainerState::default() };
-            checkpoint::save(&step(n), &a, &model, &ModelCard::of("m"), &a.params, &a.params, &state).unwrap();
+            let moments: Vec<_> =
+                a.tensor_sizes().map(|n| TensorMoments::Full { m: vec![0.5; n], v: vec![0.5; n] }).collect();
+            let moments: Vec<_> = moments.iter().map(TensorMoments::view).collect();
+            checkpoint::save(&step(n), &a, &model, &ModelCard::of("m"), &moments, &state).unwrap();
         }
         assert_eq!(adapter_dir(run.path()).unwrap(), step(10));
         fs::write(step(10).join(folder::WEIGHTS_FILE), "").unwrap();

@@ -251,7 +251,9 @@ fn smaller(lever: Lever, run: &RunConfig) -> Vec<RunConfig> {
 /// Kinds that take less than this one, the quickest first.
 fn smaller_optimizers(kind: OptimizerKind) -> &'static [OptimizerKind] {
     match kind {
-        OptimizerKind::Adamw => &[],
+        OptimizerKind::Adamw => &[OptimizerKind::Adamw8bit, OptimizerKind::PagedAdamw],
+        OptimizerKind::Adamw8bit => &[OptimizerKind::PagedAdamw],
+        OptimizerKind::PagedAdamw => &[],
     }
 }
 
@@ -286,6 +288,8 @@ fn offer(inputs: &Inputs, from: &RunConfig, to: RunConfig) -> Option<Offer> {
 fn optimizer_time(kind: OptimizerKind) -> f64 {
     match kind {
         OptimizerKind::Adamw => 1.0,
+        OptimizerKind::Adamw8bit => 1.005,
+        OptimizerKind::PagedAdamw => 1.02,
     }
 }
 
@@ -333,6 +337,8 @@ fn changes(from: &RunConfig, to: &RunConfig, after: &Price) -> Vec<Change> {
 fn optimizer_words(kind: OptimizerKind) -> (&'static str, &'static str) {
     match kind {
         OptimizerKind::Adamw => ("adamw", "the optimizer's state in 32 bits"),
+        OptimizerKind::Adamw8bit => ("adamw-8bit", "the optimizer's state in 8 bits"),
+        OptimizerKind::PagedAdamw => ("paged-adamw", "the optimizer's state in a file"),
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Item {
     Adapter,
     /// Their gradients.
     Gradients,
-    /// The optimizer's state.
+    /// The optimizer's two moments, or of a paged one the buffers that they go through.
     Optimizer,
     /// What is kept from the forward to the backward.
     Activations,

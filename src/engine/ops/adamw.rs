@@ -44,24 +44,14 @@ pub fn step(
 ) {
     let n = params.len();
     assert!(grads.len() == n && m.len() == n && v.len() == n, "adamw: buffers of different lengths");
-    assert!(t > 0, "adamw: steps count from 1");
-    let exponent = i32::try_from(t).unwrap_or(i32::MAX);
-    let factors = Factors {
-        decay: (1.0 - lr * adamw.weight_decay) as f32,
-        one_minus_beta1: (1.0 - adamw.beta1) as f32,
-        beta2: adamw.beta2 as f32,
-        one_minus_beta2: (1.0 - adamw.beta2) as f32,
-        step_size: (lr / (1.0 - adamw.beta1.powi(exponent))) as f32,
-        root_correction: (1.0 - adamw.beta2.powi(exponent)).sqrt() as f32,
-        eps: adamw.eps as f32,
-        grad: grad_factor,
-    };
+    let factors = Factors::new(adamw, lr, t, grad_factor);
     let chunks = params.par_chunks_mut(CHUNK).zip(grads.par_chunks(CHUNK));
     let chunks = chunks.zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
     chunks.for_each(|(((p, g), m), v)| update(p, g, m, v, &factors));
 }
 
-struct Factors {
+/// What the numbers of one step are multiplied with.
+pub(super) struct Factors {
     decay: f32,
     one_minus_beta1: f32,
     beta2: f32,
@@ -72,8 +62,26 @@ struct Factors {
     grad: f32,
 }
 
+impl Factors {
+    pub(super) fn new(adamw: &AdamW, lr: f64, t: u64, grad_factor: f32) -> Factors {
+        assert!(t > 0, "adamw: steps count from 1");
+        let exponent = i32::try_from(t).unwrap_or(i32::MAX);
+        Factors {
+            decay: (1.0 - lr * adamw.weight_decay) as f32,
+            one_minus_beta1: (1.0 - adamw.beta1) as f32,
+            beta2: adamw.beta2 as f32,
+            one_minus_beta2: (1.0 - adamw.beta2) as f32,
+            step_size: (lr / (1.0 - adamw.beta1.powi(exponent))) as f32,
+            root_correction: (1.0 - adamw.beta2.powi(exponent)).sqrt() as f32,
+            eps: adamw.eps as f32,
+            grad: grad_factor,
+        }
+    }
+}
+
 multiversion! {
-    fn update(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], f: &Factors) {
+    /// One step of numbers that lie in 32 bits, on the calling thread.
+    pub(super) fn update(p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], f: &Factors) {
         let n = p.len();
         let (g, m, v) = (&g[..n], &mut m[..n], &mut v[..n]);
         for i in 0..n {
@@ -125,7 +133,7 @@ pub fn clip_factor(norm: f64, max_norm: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ops::testing::{normal, relative_error, time, with_threads};
+    use crate::engine::ops::testing::{normal, relative_error, with_threads};
     use serde_json::Value;
 
     fn numbers(v: &Value) -> Vec<f64> {
@@ -189,16 +197,5 @@ mod tests {
         assert!((one / exact - 1.0).abs() < 1e-13, "{one} against {exact}");
         assert_eq!(grad_norm(&[]), 0.0);
         assert!(grad_norm(&[1.0, f32::NAN]).is_nan());
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        // LoRA of rank 16 on every linear of SmolLM2-135M.
-        let n = 4_884_480;
-        let g = normal(1, n, 1.0);
-        let (mut p, mut m, mut v) = (g.clone(), vec![0.0; n], vec![0.0; n]);
-        time("adamw 4.9 M", 20, || step(&mut p, &g, &mut m, &mut v, &AdamW::default(), 1e-6, 10, 1.0));
-        time("grad_norm 4.9 M", 20, || assert!(grad_norm(&g) > 0.0));
     }
 }

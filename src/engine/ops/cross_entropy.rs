@@ -249,7 +249,7 @@ multiversion! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ops::testing::{assert_close, columns, gradient, normal, time, with_threads};
+    use crate::engine::ops::testing::{assert_close, columns, gradient, normal, with_threads};
 
     fn reference(hidden: &[f64], head: &[f32], vocab: usize, targets: &[u32], cap: Option<f32>) -> Vec<f64> {
         let n = hidden.len() / targets.len();
@@ -348,27 +348,5 @@ mod tests {
             })
         };
         assert_eq!(run(1), run(3));
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        let (rows, n, vocab) = (512, 576, 49152);
-        let hidden = normal(1, rows * n, 1.0);
-        let head = FrozenMatrix::from_f32(normal(2, vocab * n, 0.05), vocab, n);
-        let targets: Vec<u32> = (0..rows).map(|r| (r * 97) as u32).collect();
-        let (mut nll, mut d) = (vec![0.0; rows], vec![0.0; rows * n]);
-        let mut z = normal(3, 128 * vocab, 1.0);
-        time("cross_entropy 128×49152 without the products", 20, || {
-            for_each_row(MatMut::new(&mut z, 128, vocab), |_, z| {
-                nll_gradient(z, 5, 0.0, 1.0);
-            });
-        });
-        for compute in [Compute::F32, Compute::Bf16] {
-            time(&format!("cross_entropy 512×576×49152 {compute:?}"), 5, || {
-                let (h, out) = (Mat::new(&hidden, rows, n), MatMut::new(&mut d, rows, n));
-                forward_backward(h, &head, &targets, None, 1.0, out, &mut nll, compute);
-            });
-        }
     }
 }

@@ -150,7 +150,7 @@ multiversion! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ops::testing::{normal, time, with_threads};
+    use crate::engine::ops::testing::{normal, with_threads};
 
     const KEY: DropoutKey = DropoutKey { seed: 7, step: 3, micro: 1, layer: 2, module: 5 };
 
@@ -230,14 +230,5 @@ mod tests {
             assert!((dx - want).abs() <= 2e-6, "row {r} column {c}: {dx} against {want}");
         }
         assert_eq!(with_threads(1, || mask(0.3, KEY, rows, cols)), with_threads(3, || mask(0.3, KEY, rows, cols)));
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        let (rows, cols) = (512, 576);
-        let x = normal(1, rows * cols, 1.0);
-        let mut y = vec![0.0; rows * cols];
-        time("dropout 512×576", 200, || apply(Mat::new(&x, rows, cols), 0.05, KEY, MatMut::new(&mut y, rows, cols)));
     }
 }

@@ -5,6 +5,7 @@
 //! with the batch: scratch is kept for the next call. Reductions have one order whatever the thread count.
 
 pub mod adamw;
+pub mod adamw_8bit;
 pub mod attention;
 pub mod cpu;
 pub mod cross_entropy;
@@ -25,7 +26,7 @@ pub(crate) mod scratch;
 mod simd;
 pub mod swiglu;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use elementwise::{add_bias, add_in_place, scale_in_place};
 pub(crate) use mat::ColumnsMut;

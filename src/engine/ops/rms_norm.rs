@@ -122,7 +122,7 @@ multiversion! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ops::testing::{assert_close, columns, gradient, normal, time, with_threads};
+    use crate::engine::ops::testing::{assert_close, columns, gradient, normal, with_threads};
 
     fn reference(x: &[f64], w: &[f32], eps: f32) -> Vec<f64> {
         let one = |x: &[f64]| {
@@ -189,20 +189,5 @@ mod tests {
             y
         };
         assert_eq!(with_threads(1, run), with_threads(3, run));
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        let (rows, cols) = (512, 576);
-        let (x, dy, w) = (normal(1, rows * cols, 1.0), normal(2, rows * cols, 1.0), normal(3, cols, 1.0));
-        let mut y = vec![0.0; rows * cols];
-        time("rms_norm forward 512×576", 200, || {
-            forward(Mat::new(&x, rows, cols), &w, 1e-5, MatMut::new(&mut y, rows, cols));
-        });
-        time("rms_norm backward 512×576", 200, || {
-            let (dy, x) = (Mat::new(&dy, rows, cols), Mat::new(&x, rows, cols));
-            backward(dy, x, &w, 1e-5, MatMut::new(&mut y, rows, cols), true);
-        });
     }
 }

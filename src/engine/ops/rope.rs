@@ -233,7 +233,7 @@ fn yarn_range(config: &RopeConfig, beta_fast: f64, beta_slow: f64, original: f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ops::testing::{assert_close, columns, normal, time};
+    use crate::engine::ops::testing::{assert_close, columns, normal};
     use serde_json::Value;
 
     fn numbers(v: &Value) -> Vec<f64> {
@@ -365,16 +365,5 @@ mod tests {
         forward(MatMut::new(&mut x, 10, 4), 4, &positions, &table);
         assert_eq!(x[4], 1f32.cos() - 1f32.sin(), "position 1 of a short sequence");
         assert!((x[5 * 4] - (0.5f32.cos() - 0.5f32.sin())).abs() < 1e-7, "position 1 of a long one");
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        let table = RopeTable::new(&RopeConfig { theta: 1e4, dims: 64, scaling: RopeScaling::None }, 512);
-        let positions: Vec<u32> = (0..512).collect();
-        let mut x = normal(1, 512 * 960, 1.0);
-        time("rope 512×(9+3)×64", 200, || {
-            forward(MatMut::strided(&mut x, 512, 768, 960), 64, &positions, &table);
-        });
     }
 }

@@ -104,7 +104,7 @@ multiversion! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ops::testing::{assert_close, columns, gradient, normal, time};
+    use crate::engine::ops::testing::{assert_close, columns, gradient, normal};
 
     fn act(x: f64, activation: Activation) -> f64 {
         match activation {
@@ -175,24 +175,6 @@ mod tests {
                 assert_eq!(out[0], d[1], "the gradient in up is the activation");
                 assert!(d[0].is_finite());
             }
-        }
-    }
-
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        let (rows, n) = (512, 1536);
-        let (gu, dout) = (normal(1, rows * 2 * n, 1.0), normal(2, rows * n, 1.0));
-        let (mut out, mut d) = (vec![0.0; rows * n], vec![0.0; rows * 2 * n]);
-        for activation in [Activation::Silu, Activation::GeluTanh] {
-            time(&format!("{activation:?} forward 512×1536"), 100, || {
-                forward(Mat::new(&gu, rows, 2 * n), activation, MatMut::new(&mut out, rows, n));
-            });
-            time(&format!("{activation:?} backward 512×1536"), 100, || {
-                let d = MatMut::new(&mut d, rows, 2 * n);
-                let out = MatMut::new(&mut out, rows, n);
-                backward(Mat::new(&dout, rows, n), Mat::new(&gu, rows, 2 * n), activation, d, out);
-            });
         }
     }
 }

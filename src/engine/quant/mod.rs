@@ -1,6 +1,7 @@
 //! Frozen weights as they lie in memory: NF4 with double quantization, GGUF blocks, bf16 or f32.
 
 mod blocks;
+pub mod dynamic;
 mod frozen;
 pub mod nf4;
 

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::optimizer::{TensorMoments, TensorView};
 use super::run_dir;
 use crate::engine::digest::sha256;
 use crate::engine::formats::StagedFolder;
-use crate::engine::formats::safetensors::{self, SafetensorsFile};
+use crate::engine::formats::safetensors::{self, Dtype, SafetensorsFile, TensorData};
 use crate::engine::model::ModelConfig;
+use crate::engine::ops::adamw_8bit::{BLOCK, Moments};
 use crate::engine::peft::Adapter;
 use crate::engine::peft::folder::{self, ModelCard};
 use crate::engine::{Error, Result};
@@ -26,8 +28,10 @@ const HASHES_FILE: &str = "SHA256SUMS";
 const PARTS: [&str; 5] = [folder::CONFIG_FILE, folder::WEIGHTS_FILE, folder::CARD_FILE, OPTIMIZER_FILE, STATE_FILE];
 const FILES: [&str; 6] = [PARTS[0], PARTS[1], PARTS[2], PARTS[3], PARTS[4], HASHES_FILE];
 
-/// Before the names of the first and second moments.
+/// Before the names of the first and second moments: numbers of 32 bits, or codes of 8.
 const MOMENTS: [&str; 2] = ["exp_avg.", "exp_avg_sq."];
+/// Before the names of the scales of moments in 8 bits, one for every [`BLOCK`] numbers of the flattened tensor.
+const SCALES: [&str; 2] = ["exp_avg_absmax.", "exp_avg_sq_absmax."];
 
 /// Version of [`TrainerState`]'s meaning; a state of another version is not continued.
 const VERSION: u32 = 1;
@@ -72,12 +76,18 @@ struct StateFile {
 pub struct Checkpoint {
     /// The adapter.
     pub adapter: Adapter,
-    /// First moments of the optimizer, laid out as the adapter's parameters.
-    pub m: Vec<f32>,
-    /// Second moments.
-    pub v: Vec<f32>,
+    /// The optimizer's moments, still on the disk.
+    pub moments: SavedMoments,
     /// Counters and cursors.
     pub state: TrainerState,
+}
+
+/// The optimizer's moments in a checkpoint's file, which has been checked.
+#[derive(Clone, Debug)]
+pub struct SavedMoments {
+    file: SafetensorsFile,
+    /// Names of the adapter's tensors in order.
+    tensors: Vec<String>,
 }
 
 /// The newest checkpoint of a run that is whole.
@@ -92,23 +102,20 @@ pub struct Latest {
 }
 
 /// Writes a checkpoint into `dir` (a run's `checkpoints/step-N`), whole or not at all; one of the same name is replaced.
-/// `m` and `v` lie as the adapter's parameters do.
+/// `moments` are those of the adapter's tensors in order.
 pub fn save(
     dir: &Path,
     adapter: &Adapter,
     model: &ModelConfig,
     card: &ModelCard,
-    m: &[f32],
-    v: &[f32],
+    moments: &[TensorView<'_>],
     state: &TrainerState,
 ) -> Result<()> {
-    assert!(m.len() == adapter.params.len() && v.len() == adapter.params.len(), "moments of another adapter");
+    assert_eq!(moments.len(), 2 * adapter.modules.len(), "moments of another adapter");
     let staged = StagedFolder::new(dir)?;
     let at = |name| staged.path().join(name);
     folder::write_files(staged.path(), adapter, model, card)?;
-    let moments = [m, v].into_iter().zip(MOMENTS);
-    let tensors: Vec<_> = moments.flat_map(|(x, prefix)| folder::tensors(adapter, model, prefix, x)).collect();
-    safetensors::write(at(OPTIMIZER_FILE), &tensors, &folder::METADATA)?;
+    safetensors::write(at(OPTIMIZER_FILE), &moment_tensors(adapter, model, moments), &folder::METADATA)?;
     let file = StateFile { version: VERSION, state: state.clone() };
     let json = serde_json::to_string_pretty(&file).map_err(|e| Error::Other(e.to_string()))?;
     write_text(&at(STATE_FILE), &json)?;
@@ -139,9 +146,8 @@ pub fn load(dir: &Path, model: &ModelConfig) -> Result<Checkpoint> {
     verify(dir)?;
     let state = read_state(dir)?;
     let adapter = folder::read(dir, model)?;
-    let file = SafetensorsFile::open(dir.join(OPTIMIZER_FILE))?;
-    let [m, v] = MOMENTS.map(|prefix| moments(&file, prefix, &adapter, model));
-    Ok(Checkpoint { m: m?, v: v?, adapter, state })
+    let moments = SavedMoments::open(&dir.join(OPTIMIZER_FILE), &adapter, model)?;
+    Ok(Checkpoint { adapter, moments, state })
 }
 
 /// The newest whole checkpoint of the run in `run`; `None` when it has none at all. When every one is damaged, the
@@ -177,21 +183,85 @@ pub fn verify(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn moments(file: &SafetensorsFile, prefix: &str, adapter: &Adapter, model: &ModelConfig) -> Result<Vec<f32>> {
-    let mut values = vec![0.0; adapter.params.len()];
-    let mut at = 0;
-    // Modules lie one after the other, A before B, and so do the tensors.
-    for expected in folder::tensors(adapter, model, prefix, &adapter.params) {
-        let fail = |message: String| Error::tensor(&expected.name, message, file.path());
-        let stored = file.tensor(&expected.name)?.ok_or_else(|| fail("absent".into()))?;
-        if stored.shape() != expected.shape {
-            return Err(fail(format!("expected shape {:?}, got {:?}", expected.shape, stored.shape())));
+/// What the optimizer's file holds: moments under the names of the adapter's tensors, and in their shapes.
+fn moment_tensors<'a>(adapter: &'a Adapter, model: &'a ModelConfig, moments: &[TensorView<'a>]) -> Vec<TensorData<'a>> {
+    let mut tensors = Vec::new();
+    for (of, moments) in folder::tensors(adapter, model, "", &adapter.params).zip(moments) {
+        let name = |prefix| format!("{prefix}{}", of.name);
+        match *moments {
+            TensorView::Full { m, v } => {
+                for (prefix, x) in MOMENTS.into_iter().zip([m, v]) {
+                    tensors.push(TensorData::f32(name(prefix), &of.shape, x));
+                }
+            }
+            TensorView::Blocks(Moments { m, v, m_absmax, v_absmax }) => {
+                for (prefix, codes) in MOMENTS.into_iter().zip([m, v]) {
+                    tensors.push(TensorData::u8(name(prefix), &of.shape, codes));
+                }
+                for (prefix, absmax) in SCALES.into_iter().zip([m_absmax, v_absmax]) {
+                    tensors.push(TensorData::f32(name(prefix), &[absmax.len()], absmax));
+                }
+            }
         }
-        let data = stored.to_f32();
-        values[at..at + data.len()].copy_from_slice(&data);
-        at += data.len();
     }
-    Ok(values)
+    tensors
+}
+
+impl SavedMoments {
+    /// Checks names, types and shapes against the adapter's.
+    fn open(path: &Path, adapter: &Adapter, model: &ModelConfig) -> Result<SavedMoments> {
+        let file = SafetensorsFile::open(path)?;
+        let mut tensors = Vec::new();
+        for of in folder::tensors(adapter, model, "", &adapter.params) {
+            let check = |prefix: &str, dtypes: &[Dtype], shape: &[usize]| {
+                let name = format!("{prefix}{}", of.name);
+                let fail = |message: String| Error::tensor(&name, message, path);
+                let found = file.info(&name).ok_or_else(|| fail("absent".into()))?;
+                if found.shape != shape {
+                    return Err(fail(format!("expected shape {shape:?}, got {:?}", found.shape)));
+                }
+                if !dtypes.contains(&found.dtype) {
+                    return Err(fail(format!("stored as {}: no optimizer of this program does that", found.dtype)));
+                }
+                Ok(found.dtype)
+            };
+            let first = check(MOMENTS[0], &[Dtype::F32, Dtype::U8], &of.shape)?;
+            check(MOMENTS[1], &[first], &of.shape)?;
+            if first == Dtype::U8 {
+                let blocks = of.shape.iter().product::<usize>().div_ceil(BLOCK);
+                SCALES.iter().try_for_each(|prefix| check(prefix, &[Dtype::F32], &[blocks]).map(|_| ()))?;
+            }
+            tensors.push(of.name);
+        }
+        Ok(SavedMoments { file, tensors })
+    }
+
+    /// The moments of the adapter's tensors in order, each read when it is asked for.
+    pub fn read(&self) -> impl Iterator<Item = Result<TensorMoments>> {
+        self.tensors.iter().map(|tensor| self.read_tensor(tensor))
+    }
+
+    fn read_tensor(&self, tensor: &str) -> Result<TensorMoments> {
+        let absent = |name: &str| Error::tensor(name, "absent", self.file.path());
+        let floats = |prefix: &str| -> Result<Vec<f32>> {
+            let name = format!("{prefix}{tensor}");
+            Ok(self.file.tensor(&name)?.ok_or_else(|| absent(&name))?.to_f32())
+        };
+        let codes = |prefix: &str| -> Result<Vec<u8>> {
+            let name = format!("{prefix}{tensor}");
+            Ok(self.file.bytes(&name).ok_or_else(|| absent(&name))?.to_vec())
+        };
+        let dtype = self.file.info(&format!("{}{tensor}", MOMENTS[0])).map(|info| info.dtype);
+        Ok(match dtype {
+            Some(Dtype::U8) => TensorMoments::Blocks(Moments {
+                m: codes(MOMENTS[0])?,
+                v: codes(MOMENTS[1])?,
+                m_absmax: floats(SCALES[0])?,
+                v_absmax: floats(SCALES[1])?,
+            }),
+            _ => TensorMoments::Full { m: floats(MOMENTS[0])?, v: floats(MOMENTS[1])? },
+        })
+    }
 }
 
 fn write_text(path: &Path, text: &str) -> Result<()> {
@@ -204,13 +274,28 @@ mod tests {
     use crate::engine::peft::LoraConfig;
     use crate::engine::peft::folder::tests::tiny_llama;
 
-    fn checkpoint(seed: u64) -> Checkpoint {
+    /// A checkpoint in memory.
+    struct Parts {
+        adapter: Adapter,
+        moments: Vec<TensorMoments>,
+        state: TrainerState,
+    }
+
+    /// Every other tensor's moments are in 8 bits.
+    fn checkpoint(seed: u64) -> Parts {
         let model = tiny_llama();
         let targets = LoraConfig::targets(&model, &["all-linear"]).unwrap();
         let config = LoraConfig { rank: 3, alpha: 6.0, dropout: 0.05, rslora: true, targets };
         let adapter = Adapter::new(&model, config, seed).unwrap();
         // Numbers of every size, subnormal ones too: moments get there.
-        let odd = |f: f32| adapter.params.iter().enumerate().map(|(i, p)| p * f.powi(i as i32 % 40)).collect();
+        let moments = adapter.tensor_sizes().enumerate().map(|(t, n)| {
+            let odd = |f: f32| -> Vec<f32> { (0..n).map(|i| seed as f32 * f.powi((t + i) as i32 % 40)).collect() };
+            match t % 2 {
+                0 => TensorMoments::Full { m: odd(0.1), v: odd(0.01) },
+                _ => TensorMoments::Blocks(Moments::quantize(&odd(-0.1), &odd(0.01))),
+            }
+        });
+        let moments = moments.collect();
         let state = TrainerState {
             step: 10,
             total_steps: 24,
@@ -224,18 +309,20 @@ mod tests {
             best_loss: Some(f32::MIN_POSITIVE),
             best_step: None,
         };
-        Checkpoint { m: odd(0.1), v: odd(0.01), adapter, state }
+        Parts { adapter, moments, state }
     }
 
-    fn write(dir: &Path, c: &Checkpoint) {
-        save(dir, &c.adapter, &tiny_llama(), &ModelCard::of("m"), &c.m, &c.v, &c.state).unwrap();
+    fn write(dir: &Path, c: &Parts) {
+        let moments: Vec<_> = c.moments.iter().map(TensorMoments::view).collect();
+        save(dir, &c.adapter, &tiny_llama(), &ModelCard::of("m"), &moments, &c.state).unwrap();
     }
 
-    fn assert_same_bits(got: &Checkpoint, want: &Checkpoint) {
+    fn assert_same_bits(got: &Checkpoint, want: &Parts) {
         let bits = |x: &[f32]| x.iter().map(|f| f.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&got.adapter.params), bits(&want.adapter.params));
         assert_eq!((&got.adapter.modules, &got.adapter.config), (&want.adapter.modules, &want.adapter.config));
-        assert_eq!((bits(&got.m), bits(&got.v)), (bits(&want.m), bits(&want.v)));
+        // Moments have no zeros of either sign that could hide a difference.
+        assert_eq!(got.moments.read().collect::<Result<Vec<_>>>().unwrap(), want.moments);
         assert_eq!(got.state, want.state);
     }
 
@@ -244,12 +331,40 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let dir = run.path().join("checkpoints/step-10");
         let saved = checkpoint(1);
-        assert!(saved.m.iter().any(|x| x.is_subnormal()));
+        let subnormal = |t: &TensorMoments| {
+            let TensorMoments::Full { v, .. } = t else { return false };
+            v.iter().any(|x| x.is_subnormal())
+        };
+        assert!(saved.moments.iter().any(subnormal));
         write(&dir, &checkpoint(2));
         write(&dir, &saved);
         assert_same_bits(&load(&dir, &tiny_llama()).unwrap(), &saved);
         // The adapter inside is an adapter folder.
         assert_eq!(folder::read(&dir, &tiny_llama()).unwrap().params, saved.adapter.params);
+    }
+
+    #[test]
+    fn moments_that_do_not_fit_the_adapter_are_named() {
+        let run = tempfile::tempdir().unwrap();
+        let path = run.path().join(OPTIMIZER_FILE);
+        let (model, parts) = (tiny_llama(), checkpoint(1));
+        let views: Vec<_> = parts.moments.iter().map(TensorMoments::view).collect();
+        let good = moment_tensors(&parts.adapter, &model, &views);
+        let message = |change: &dyn Fn(&mut Vec<TensorData>)| {
+            let mut tensors = good.clone();
+            change(&mut tensors);
+            safetensors::write(&path, &tensors, &folder::METADATA).unwrap();
+            SavedMoments::open(&path, &parts.adapter, &model).unwrap_err().to_string()
+        };
+        let (first, scales) = (good[0].name.clone(), good.iter().find(|t| t.name.starts_with(SCALES[0])).unwrap());
+        let gone = message(&|t| t.retain(|t| t.name != first));
+        assert!(gone.contains(&first) && gone.contains("absent"), "{gone}");
+        let gone = message(&|t| t.retain(|t| t.name != scales.name));
+        assert!(gone.contains(&scales.name) && gone.contains("absent"), "{gone}");
+        let turned = message(&|t| t[0].shape.reverse());
+        assert!(turned.contains("expected shape"), "{turned}");
+        let short = message(&|t| (t[1].dtype, t[1].shape) = (Dtype::I32, t[1].shape.clone()));
+        assert!(short.contains("stored as I32"), "{short}");
     }
 
     #[test]

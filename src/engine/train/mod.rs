@@ -19,7 +19,7 @@ pub use checkpoint::TrainerState;
 pub use control::{Control, Stop};
 pub use evaluate::{RowLoss, evaluate, mean_loss};
 pub use events::{Event, LoadPhase};
-pub use optimizer::Optimizer;
+pub use optimizer::{Optimizer, TensorMoments, TensorView};
 pub use run_dir::RunDir;
 pub use samples::SAMPLE_TOKENS;
 pub use schedule::LrSchedule;
@@ -78,7 +78,7 @@ fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) 
         let newest = latest.checkpoint;
         setup.adapter = newest.adapter;
         setup.adapter.config.dropout = config.method.dropout as f32;
-        moments = Some((newest.m, newest.v));
+        moments = Some(newest.moments);
         state = newest.state;
     }
     run_dir.rewind(state.step)?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::checkpoint::{self, TrainerState};
+use super::checkpoint::{self, SavedMoments, TrainerState};
 use super::evaluate::{evaluate, mean_loss};
 use super::samples::Samples;
 use super::setup::Setup;
@@ -26,6 +26,8 @@ pub(super) struct Trainer<'a> {
     setup: Setup,
     run_dir: RunDir,
     optimizer: Optimizer,
+    /// What is to be said when the run begins.
+    notes: Vec<String>,
     grads: Vec<f32>,
     workspace: Workspace,
     plan: Plan,
@@ -60,7 +62,7 @@ impl<'a> Trainer<'a> {
         on_event: &'a mut dyn FnMut(Event),
         mut setup: Setup,
         run_dir: RunDir,
-        moments: Option<(Vec<f32>, Vec<f32>)>,
+        moments: Option<SavedMoments>,
         mut state: TrainerState,
     ) -> Result<Self> {
         // First: a tokenizer's tables are made for them and go again, which need not be beside the large buffers.
@@ -68,9 +70,16 @@ impl<'a> Trainer<'a> {
         let card = model_card(config, &setup);
         let parameters = setup.adapter.params.len();
         let settings = AdamW { weight_decay: config.train.weight_decay, ..AdamW::default() };
-        let mut optimizer = Optimizer::new(settings, parameters);
-        if let Some((m, v)) = moments {
-            optimizer = Optimizer { m, v, steps: state.step as u64, ..optimizer };
+        let kind = config.train.optimizer;
+        let mut optimizer = Optimizer::new(kind, settings, setup.adapter.tensor_sizes(), run_dir.path())?;
+        let mut notes = Vec::new();
+        if let Some(moments) = moments
+            && optimizer.restore(state.step as u64, moments.read())?
+        {
+            notes.push(format!(
+                "the optimizer's moments were kept in another way and were converted for {}",
+                kind.name()
+            ));
         }
         setup.meter.part("optimizer");
         let grads = vec![0.0; parameters];
@@ -97,6 +106,7 @@ impl<'a> Trainer<'a> {
             setup,
             run_dir,
             optimizer,
+            notes,
             workspace,
             plan: price.plan,
             total_parameters: price.total_parameters,
@@ -128,7 +138,8 @@ impl<'a> Trainer<'a> {
             plan_bytes: self.plan.total(),
             total_steps: self.state.total_steps,
         })?;
-        for message in data_notes(&self.setup.data.report) {
+        let notes = std::mem::take(&mut self.notes);
+        for message in data_notes(&self.setup.data.report).into_iter().chain(notes) {
             self.emit(Event::Note { message })?;
         }
         if self.state.step == 0 {
@@ -197,7 +208,7 @@ impl<'a> Trainer<'a> {
         let train = &self.config.train;
         let learning_rate = train.learning_rate * self.schedule.factor(self.state.step);
         let params = &mut self.setup.adapter.params;
-        self.optimizer.step(params, &self.grads, grad_norm, train.max_grad_norm, learning_rate);
+        self.optimizer.step(params, &self.grads, grad_norm, train.max_grad_norm, learning_rate)?;
         let seconds = started.elapsed().as_secs_f64();
         self.state.step += 1;
         self.state.tokens_seen += tokens as u64;
@@ -339,9 +350,9 @@ impl<'a> Trainer<'a> {
 
     fn checkpoint(&mut self) -> Result<()> {
         let Setup { model, adapter, .. } = &self.setup;
-        let Optimizer { m, v, .. } = &self.optimizer;
+        let moments = self.optimizer.view()?;
         let path = self.run_dir.checkpoint_dir(self.state.step);
-        checkpoint::save(&path, adapter, &model.config, &self.card, m, v, &self.state)?;
+        checkpoint::save(&path, adapter, &model.config, &self.card, &moments.tensors(), &self.state)?;
         self.setup.meter.saved();
         self.run_dir.prune(self.config.output.keep)?;
         self.emit(Event::Checkpoint { step: self.state.step, path })

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::engine::positioned::read_exact_at;
 use crate::engine::{Error, Result};
 
 /// Bytes that no longer change.
@@ -46,25 +47,6 @@ impl Bytes {
             }
         }
     }
-}
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, at: u64, into: &mut [u8]) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, into, at)
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &File, mut at: u64, mut into: &mut [u8]) -> std::io::Result<()> {
-    while !into.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, into, at)? {
-            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-            read => {
-                at += read as u64;
-                into = &mut into[read..];
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Bytes that are being written.

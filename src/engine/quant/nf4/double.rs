@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use super::{Absmax, NESTED_BLOCK};
+use crate::engine::quant::dynamic::dynamic_map;
 
 /// Quantizes the absmax values to 8 bits around their mean (`quantize_blockwise` of bitsandbytes, blocks of 256).
 pub(super) fn quantize(absmax: &[f32]) -> Absmax {
@@ -20,7 +21,7 @@ pub(super) fn quantize(absmax: &[f32]) -> Absmax {
             *c = table[table_index((v - offset) * inverse)];
         }
     }
-    Absmax::Double { codes, map: dynamic_map(), nested, nested_block: NESTED_BLOCK, offset }
+    Absmax::Double { codes, map: dynamic_map(true).into(), nested, nested_block: NESTED_BLOCK, offset }
 }
 
 /// Where a value of [−1, 1] falls among 65536 steps. The multiplication and the addition are one fused operation in
@@ -34,7 +35,7 @@ fn table_index(value: f32) -> usize {
 fn nearest_table() -> &'static [u8] {
     static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
     TABLE.get_or_init(|| {
-        let map = dynamic_map();
+        let map = dynamic_map(true);
         let mut code = 0;
         (0..65536)
             .map(|i| {
@@ -46,33 +47,6 @@ fn nearest_table() -> &'static [u8] {
             })
             .collect()
     })
-}
-
-/// The signed dynamic 8-bit map (`create_dynamic_map()` of bitsandbytes): 7 decades, each with twice the fractions of the
-/// one below it.
-pub fn dynamic_map() -> Box<[f32]> {
-    let mut data = vec![0.0f32, 1.0];
-    for i in 0..7 {
-        let items = (1usize << i) + 1;
-        let boundaries = linspace(0.1, 1.0, items);
-        let decade = 10f64.powi(i - 6) as f32;
-        for pair in boundaries.windows(2) {
-            let mean = (pair[0] + pair[1]) / 2.0;
-            data.push(decade * mean);
-            data.push(-decade * mean);
-        }
-    }
-    data.sort_by(f32::total_cmp);
-    data.into_boxed_slice()
-}
-
-/// `torch.linspace` in 32 bits: from both ends towards the middle, with fused multiplications and additions.
-fn linspace(start: f32, end: f32, steps: usize) -> Vec<f32> {
-    let step = (end - start) / (steps - 1) as f32;
-    let at = |i: usize| {
-        if i < steps / 2 { step.mul_add(i as f32, start) } else { (-step).mul_add((steps - 1 - i) as f32, end) }
-    };
-    (0..steps).map(at).collect()
 }
 
 /// `Tensor.mean()` of torch in 32 bits: a cascade sum over vectors of 8 lanes, four at a time (aten's SumKernel.cpp with

@@ -19,8 +19,6 @@ mod double;
 #[cfg(test)]
 mod tests;
 
-pub use double::dynamic_map;
-
 use half::bf16;
 use rayon::prelude::*;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::engine::quant::dynamic::dynamic_map;
 
 static FIXTURE: &[u8] = include_bytes!("../../../../tests/fixtures/nf4.safetensors");
 
@@ -129,7 +130,7 @@ fn reads_checkpoint_parts() {
 #[test]
 fn dynamic_map_is_torchs() {
     let (tensors, _) = cases();
-    assert_eq!(dynamic_map().to_vec(), floats(tensors.tensor("dynamic_map").unwrap().data()));
+    assert_eq!(dynamic_map(true).to_vec(), floats(tensors.tensor("dynamic_map").unwrap().data()));
 }
 
 #[test]
