@@ -4,6 +4,7 @@
 
 mod data;
 mod place;
+mod resume;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
