@@ -356,6 +356,50 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
 }
 
 #[test]
+fn a_run_that_is_stopped_does_not_measure_its_validation_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    // While the first validation is measured, and after a step.
+    for stopped_at in [0, 2] {
+        let _ = std::fs::remove_dir_all(&dir);
+        let control = Control::new();
+        let mut events = Vec::new();
+        train::run(&config(&dir, &["sample.prompts=Hi"]), None, &control, &mut |e| {
+            let step = match &e {
+                Event::Started { .. } => Some(0),
+                Event::Step { step, .. } => Some(*step),
+                _ => None,
+            };
+            if step == Some(stopped_at) {
+                control.stop(Stop::Keep);
+            }
+            events.push(e);
+        })
+        .unwrap();
+        let measured = events.iter().filter(|e| matches!(e, Event::Eval { .. } | Event::Sample { .. })).count();
+        assert_eq!(measured, if stopped_at == 0 { 0 } else { 1 }, "{events:?}");
+        let saved = dir.join(format!("checkpoints/step-{stopped_at}"));
+        assert!(saved.is_dir() && dir.join("adapter").is_dir());
+        assert!(matches!(events.last(), Some(Event::Finished { steps, .. }) if *steps == stopped_at));
+    }
+}
+
+#[test]
+fn a_folder_that_is_taken_is_refused_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run_there, file) = (folder.path().join("run"), folder.path().join("file"));
+    std::fs::create_dir(&run_there).unwrap();
+    std::fs::write(run_there.join("run.toml"), "").unwrap();
+    std::fs::write(&file, "").unwrap();
+    for (dir, expected) in [(run_there, "already holds a run"), (file, "this is a file")] {
+        let (result, events) = run(&config(&dir, &["model.source=/no/such/model"]), &Control::new());
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("output.dir"), "{error}");
+        assert!(matches!(&events[..], [Event::Failed { .. }]), "{events:?}");
+    }
+}
+
+#[test]
 fn a_run_that_cannot_begin_leaves_no_folder() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("run");

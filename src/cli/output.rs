@@ -43,11 +43,11 @@ impl Failure {
     pub(super) fn report(self) -> ExitCode {
         match self {
             Failure::Engine(error) => {
-                eprintln!("error: {}{}", one_line(&error.to_string()), keys(&error));
+                note(format!("error: {}", one_line(&error.to_string())));
                 ExitCode::FAILURE
             }
             Failure::Usage(message) => {
-                eprintln!("error: {}", one_line(&message));
+                note(format!("error: {}", one_line(&message)));
                 ExitCode::from(2)
             }
             Failure::Closed => ExitCode::SUCCESS,
@@ -77,7 +77,8 @@ pub(super) fn piece(text: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// A line for the person at the screen, on standard error, so that standard output stays a clean result.
+/// A line for the person at the screen, on standard error, so that standard output stays a clean result. Nobody may be there
+/// to read it any more.
 pub(super) fn note(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr(), "{}", text.as_ref());
 }
@@ -91,17 +92,6 @@ pub(super) fn width() -> usize {
 /// Whether standard error is a terminal: the place for progress bars.
 pub(super) fn interactive() -> bool {
     io::stderr().is_terminal()
-}
-
-/// The keys of the run file that decide about it, where the engine's sentence, which the window shows too, names none.
-fn keys(error: &Error) -> &'static str {
-    match error {
-        Error::Row { .. } => {
-            " (data.format, data.columns and data.roles say how rows are read; data.on_bad_row = \"skip\" leaves out those \
-             that cannot be)"
-        }
-        _ => "",
-    }
 }
 
 /// The error's lines and runs of spaces become single spaces.

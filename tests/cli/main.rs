@@ -4,6 +4,7 @@
 
 mod data;
 mod place;
+mod resume;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -106,7 +107,9 @@ fn wrong_input_is_one_clear_line() {
     assert!(with("model.source=builtin:none".into()).contains("builtin:tiny-chat"));
     assert!(with("method.target_modules=[\"qkv_proj\"]".into()).contains("no linear qkv_proj"));
     let rows = place.file("rows.jsonl", "{\"question\":\"a\",\"answer\":\"b\"}\n{\"question\":\"a\",\"answer\":3}\n");
-    assert!(with(format!("data.train={rows}")).starts_with("line 2: "));
+    let keys = "data.on_bad_row = \"skip\" leaves out those that cannot be)";
+    let row = with(format!("data.train={rows}"));
+    assert!(row.starts_with("line 2: ") && row.ends_with(keys), "{row}");
     let empty = place.file("empty.jsonl", "");
     assert!(with(format!("data.train={empty}")).contains("empty"));
     // None of these left a run folder.
@@ -117,8 +120,25 @@ fn wrong_input_is_one_clear_line() {
     assert!(place.error(&["inspect", "builtin:none"]).contains("builtin:tiny-chat"));
     let base = ["eval", "--model", "builtin:tiny-chat", "--data"];
     assert!(place.error(&[&base[..], &[&none]].concat()).ends_with(&none));
+    // There is no run file whose keys could help.
+    let row = place.error(&[&base[..], &[&rows]].concat());
+    assert!(row.starts_with("line 2: ") && row.ends_with(&rows), "{row}");
     assert!(place.error(&[&base[..], &["builtin:pirate", "--adapter", &none]].concat()).ends_with(&none));
     assert!(place.error(&["export", &none, "--format", "peft", "--out", "x"]).ends_with(&none));
+}
+
+#[test]
+fn the_status_says_it_when_nobody_reads_the_error() {
+    let place = Place::new();
+    let run = place.file("run.toml", RUN);
+    for (arguments, status) in
+        [(vec!["train", "none.toml"], 1), (vec!["train", &run, "--set", "method.rnak=8"], 2), (vec!["trian"], 2)]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = place.command(&arguments).stderr(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -64,8 +64,8 @@ pub fn peers(name: &str) -> Option<PathBuf> {
     present(root.or_else(|| Some(dirs::home_dir()?.join(".cache/lora-peers")))?.join(name))
 }
 
-/// The real model as a Hugging Face folder. It takes PyTorch to make (tests/reference/README.md), so CI has only the GGUF,
-/// whose weights are the same.
+/// The real model as a Hugging Face folder. It takes PyTorch to make (smollm2_to_hf.py of the comparison environment), so
+/// CI has only the GGUF, whose weights are the same.
 pub fn peers_folder() -> Option<PathBuf> {
     let folder = peers("SmolLM2-135M-Instruct.Q4_1.gguf")?.with_file_name("smollm2-hf");
     if !folder.exists() {

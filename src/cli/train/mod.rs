@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
     });
     if let Some(failure) = failure {
-        return result.map_err(Failure::from).and(Err(failure));
+        return result.map_err(|e| with_keys(e).into()).and(Err(failure));
     }
     match result {
         Ok(()) => show.end(interrupt::interrupted()),
@@ -77,7 +77,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Err(_) if interrupt::interrupted() => Ok(()),
         Err(error) => {
             show.failed(&error);
-            Err(error.into())
+            Err(with_keys(error).into())
         }
     }?;
     if interrupt::interrupted() { Err(Failure::Interrupted) } else { Ok(()) }
@@ -90,6 +90,18 @@ pub(super) fn apply(config: &mut RunConfig, assignments: &[String]) -> Result<()
     Ok(())
 }
 
+/// An error about a row says which keys of the run file decide about it: the engine's sentence, which the window shows too,
+/// names none.
+fn with_keys(error: Error) -> Error {
+    match error {
+        Error::Row { .. } => Error::Other(format!(
+            "{error} (data.format, data.columns and data.roles say how rows are read; data.on_bad_row = \"skip\" leaves out \
+             those that cannot be)"
+        )),
+        other => other,
+    }
+}
+
 fn resumed_config(dir: &Path, assignments: &[String]) -> Result<RunConfig, Failure> {
     let file = dir.join("run.toml");
     if !file.is_file() {
@@ -97,6 +109,11 @@ fn resumed_config(dir: &Path, assignments: &[String]) -> Result<RunConfig, Failu
     }
     let mut config = RunConfig::load(&file)?;
     for assignment in assignments {
+        if assignment.trim_start().starts_with("output.dir") {
+            return Err(Failure::Usage(format!(
+                "--set {assignment}: a run is continued in its own folder; to have it elsewhere, move the folder first"
+            )));
+        }
         if !CHANGEABLE.iter().any(|section| assignment.trim_start().starts_with(section)) {
             return Err(Failure::Usage(format!(
                 "--set {assignment}: a run that is continued keeps its model, data and method; begin a new one with \

@@ -25,7 +25,8 @@ pub(super) struct Progress {
     first: Option<(Instant, f64)>,
     /// Losses of the newest steps: a single step's loss jumps too much to read.
     recent: Vec<f64>,
-    validation: Option<(f64, f64)>,
+    /// The first and the newest validation loss, with the step that each was measured after.
+    validation: Option<[(usize, f64); 2]>,
     samples: Vec<(usize, String, String, String)>,
     run_dir: PathBuf,
     last_step: usize,
@@ -148,8 +149,9 @@ impl Show for Progress {
                 self.step(*step, *epoch, *loss, *learning_rate, *tokens_per_second)
             }
             Event::Eval { step, loss } => {
-                let first = self.validation.map_or(*loss, |(first, _)| first);
-                self.validation = Some((first, *loss));
+                let newest = (*step, *loss);
+                let first = self.validation.map_or(newest, |[first, _]| first);
+                self.validation = Some([first, newest]);
                 self.line(format!("step {step}: validation loss {loss:.4}"))
             }
             Event::Sample { step, prompt, base, adapted } => {
@@ -170,14 +172,15 @@ impl Show for Progress {
                     say(format!("\n{prompt}"))?;
                     say(columns(("base", "adapted"), (base, adapted), width()).trim_end())?;
                 }
-                say(format!(
-                    "\n{} steps in {}, loss {loss:.3}, {} at most",
-                    grouped(*steps as u64),
-                    duration(*seconds),
-                    bytes(*peak_memory_bytes)
-                ))?;
-                if let Some((before, after)) = self.validation {
-                    say(format!("validation loss {before:.4} → {after:.4}"))?;
+                let (made, time) = (grouped(*steps as u64), duration(*seconds));
+                let loss = if *steps > 0 { format!(", loss {loss:.3}") } else { String::new() };
+                say(format!("\n{made} steps in {time}{loss}, {} at most", bytes(*peak_memory_bytes)))?;
+                match self.validation {
+                    Some([(before, first), (after, last)]) if before < after => {
+                        say(format!("validation loss {first:.4} → {last:.4}"))?;
+                    }
+                    Some([_, (_, last)]) => say(format!("validation loss {last:.4}"))?,
+                    None => {}
                 }
                 say(format!("adapter    {}", adapter_dir.display()))?;
                 say(format!(

@@ -76,11 +76,15 @@ impl RunConfig {
             // A text is taken as it stands: `--set output.dir=2026` is a folder, and quotes are the shell's business.
             (Kind::Text | Kind::Choice { .. }, Some(Value::String(s))) => Value::String(s),
             (Kind::Text | Kind::Choice { .. }, _) => Value::String(value.to_string()),
-            (_, Some(parsed)) => parsed,
-            // `--set method.target_modules=q_proj,v_proj`
-            (Kind::Modules, None) if value.contains(',') => {
-                Value::Array(value.split(',').map(|s| Value::String(s.trim().to_string())).collect())
+            // `--set method.target_modules=q_proj,v_proj`, also in brackets, whose quotes the shell has taken away.
+            (Kind::Modules, None) => names(value),
+            (Kind::Modules, Some(Value::String(quoted))) => names(&quoted),
+            // One text is a list of one.
+            (Kind::TextList, Some(Value::String(quoted))) => Value::Array(vec![Value::String(quoted)]),
+            (Kind::TextList, None) if !value.is_empty() && !value.starts_with('[') => {
+                Value::Array(vec![Value::String(value.to_string())])
             }
+            (_, Some(parsed)) => parsed,
             (_, None) => Value::String(value.to_string()),
         };
         self.put(field, value)
@@ -145,6 +149,16 @@ impl TargetModules {
         }
         Ok(all.iter().copied().filter(|k| names.iter().any(|n| n == k.name())).collect())
     }
+}
+
+/// Names of modules, separated by commas; `all-linear` is no list.
+fn names(text: &str) -> Value {
+    let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    if inner.trim() == "all-linear" {
+        return Value::String(inner.trim().to_string());
+    }
+    let name = |name: &str| Value::String(name.trim().trim_matches(['"', '\'']).to_string());
+    Value::Array(inner.split(',').map(name).filter(|name| name.as_str() != Some("")).collect())
 }
 
 /// A value in TOML's syntax, if it is one.
@@ -403,9 +417,20 @@ mod tests {
         );
         assert_eq!(error("[data]\ntrain = 3\n"), "line 2: data.train = 3: a text in quotes is expected");
         assert!(error("[method]\nrank = \n").starts_with("line 2: "));
-        assert!(set_error("method.target_modules=q_prj").contains("\"all-linear\" or a list of names"));
-        assert!(set_error("method.target_modules=[\"q_prj\"]").contains("q_prj is no linear"));
-        assert!(set_error("method.target_modules=[]").contains("a list of names"));
+        for value in ["q_prj", "[q_prj]", "[\"q_prj\"]", "q_proj,q_prj"] {
+            let refused = set_error(&format!("method.target_modules={value}"));
+            assert!(
+                refused.contains(": q_prj is no linear of a decoder layer; they are q_proj, "),
+                "{value}: {refused}"
+            );
+        }
+        for value in ["", "[]", ",", "3", "[1]"] {
+            let refused = set_error(&format!("method.target_modules={value}"));
+            assert!(refused.contains("\"all-linear\" or a list of names"), "{value}: {refused}");
+        }
+        for value in ["", "[one, two]", "3", "[1]"] {
+            assert!(set_error(&format!("sample.prompts={value}")).contains("a list of texts is expected"), "{value}");
+        }
     }
 
     #[test]
@@ -441,15 +466,36 @@ mod tests {
         let mut run = RunConfig::default();
         run.set("output.dir = 2026").unwrap();
         run.set("method.alpha=16").unwrap();
-        run.set("method.target_modules=q_proj, v_proj").unwrap();
         run.set("data.packing=false").unwrap();
         run.set("data.validation=").unwrap();
         assert_eq!(run.output.dir, "2026");
         assert_eq!(run.method.alpha, 16.0);
-        assert_eq!(run.method.target_modules, TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]));
         assert!(!run.data.packing);
-        run.set("method.target_modules=all-linear").unwrap();
-        assert_eq!(run.method.target_modules, TargetModules::AllLinear);
+        // With quotes, and as a shell leaves them.
+        for (value, names) in [
+            ("q_proj, v_proj", &["q_proj", "v_proj"][..]),
+            ("[\"q_proj\", 'v_proj']", &["q_proj", "v_proj"]),
+            ("[q_proj,v_proj]", &["q_proj", "v_proj"]),
+            ("q_proj", &["q_proj"]),
+            ("\"q_proj\"", &["q_proj"]),
+        ] {
+            run.set(&format!("method.target_modules={value}")).unwrap();
+            assert_eq!(run.method.target_modules, TargetModules::Names(names.iter().map(|n| n.to_string()).collect()));
+        }
+        for value in ["all-linear", "\"all-linear\"", "[all-linear]"] {
+            run.set("method.target_modules=q_proj").unwrap();
+            run.set(&format!("method.target_modules={value}")).unwrap();
+            assert_eq!(run.method.target_modules, TargetModules::AllLinear, "{value}");
+        }
+        for (value, prompts) in [
+            ("[\"Hi, you\", 'Who \"are\" you?']", &["Hi, you", "Who \"are\" you?"][..]),
+            ("Hi, you", &["Hi, you"]),
+            ("\"Hi, you\"", &["Hi, you"]),
+            ("[]", &[]),
+        ] {
+            run.set(&format!("sample.prompts={value}")).unwrap();
+            assert_eq!(run.sample.prompts, prompts, "{value}");
+        }
     }
 
     #[test]

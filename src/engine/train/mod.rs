@@ -60,6 +60,7 @@ pub fn run(
 
 fn start(config: &RunConfig, control: &Control, on_event: &mut dyn FnMut(Event)) -> Result<()> {
     config.validate()?;
+    RunDir::check(config)?;
     let setup = Setup::new(config, control, jiff::ZonedDateTime::now(), on_event)?;
     // Only now: a run that cannot begin leaves no folder behind.
     let run_dir = RunDir::create(config, &inputs(config, &setup)?)?;
@@ -68,6 +69,7 @@ fn start(config: &RunConfig, control: &Control, on_event: &mut dyn FnMut(Event))
 
 fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) -> Result<()> {
     let (mut run_dir, config) = RunDir::resume(dir)?;
+    let changed = config.record.as_ref().map(run_dir::changed_inputs).unwrap_or_default();
     let mut setup = Setup::new(&config, control, setup::begun(&config), on_event)?;
     let mut state = TrainerState::default();
     let mut moments = None;
@@ -81,8 +83,9 @@ fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) 
         moments = Some(newest.moments);
         state = newest.state;
     }
-    run_dir.rewind(state.step)?;
-    Trainer::new(&config, control, on_event, setup, run_dir, moments, state)?.train()
+    let mut trainer = Trainer::new(&config, control, on_event, setup, run_dir, moments, state)?;
+    trainer.take_up(changed)?;
+    trainer.train()
 }
 
 /// The files that decide the run, for its record.

@@ -6,7 +6,7 @@ use super::checkpoint::{self, SavedMoments, TrainerState};
 use super::evaluate::{evaluate, mean_loss};
 use super::samples::Samples;
 use super::setup::Setup;
-use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop};
+use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop, run_dir};
 use crate::engine::config::RunConfig;
 use crate::engine::data::{Batch, Encoder, Report, Side};
 use crate::engine::device;
@@ -44,6 +44,9 @@ pub(super) struct Trainer<'a> {
     /// A step was made, and all that it takes was measured.
     measured: bool,
 }
+
+/// Steps whose losses the last event's is the mean of.
+const RECENT: usize = 10;
 
 /// What one optimizer step found.
 struct StepResult {
@@ -117,6 +120,27 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// Continues the run's record where its checkpoint stands, as if the run had never stopped. `notes` are said when it
+    /// begins.
+    pub(super) fn take_up(&mut self, notes: Vec<String>) -> Result<()> {
+        self.notes.extend(notes);
+        self.run_dir.rewind(self.state.step, self.state.step >= self.state.total_steps)?;
+        for event in run_dir::events(self.run_dir.path())? {
+            if let Event::Step { loss, .. } = event? {
+                self.remember(loss);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a step's loss for the last event.
+    fn remember(&mut self, loss: f64) {
+        self.recent.push(loss);
+        if self.recent.len() > RECENT {
+            self.recent.remove(0);
+        }
+    }
+
     /// Trains to the end, or until it is told to stop. An error is written into the run folder too, for whoever looks
     /// there later.
     pub(super) fn train(&mut self) -> Result<()> {
@@ -138,8 +162,8 @@ impl<'a> Trainer<'a> {
             plan_bytes: self.plan.total(),
             total_steps: self.state.total_steps,
         })?;
-        let notes = std::mem::take(&mut self.notes);
-        for message in data_notes(&self.setup.data.report).into_iter().chain(notes) {
+        let notes = std::mem::take(&mut self.notes).into_iter().chain(data_notes(&self.setup.data.report));
+        for message in notes {
             self.emit(Event::Note { message })?;
         }
         if self.state.step == 0 {
@@ -222,10 +246,7 @@ impl<'a> Trainer<'a> {
     /// The step's event, and what is due after it: validation, samples, a checkpoint.
     fn report(&mut self, result: &StepResult, micro_batches: usize) -> Result<()> {
         let step = self.state.step;
-        self.recent.push(result.loss);
-        if self.recent.len() > 10 {
-            self.recent.remove(0);
-        }
+        self.remember(result.loss);
         self.emit(Event::Step {
             step,
             epoch: self.state.epoch as f64 + self.state.micro_cursor as f64 / micro_batches as f64,
@@ -313,16 +334,17 @@ impl<'a> Trainer<'a> {
         Err(Error::NotFinite { what, step: self.state.step + 1, kept })
     }
 
-    /// Mean loss over the validation rows' supervised tokens, where there are any.
+    /// Mean loss over the validation rows' supervised tokens, where there are any and the run is not being stopped.
     fn evaluate(&mut self) -> Result<()> {
         if self.setup.data.validation.is_empty() {
             return Ok(());
         }
         let Setup { model, adapter, data, .. } = &self.setup;
         let control = self.control;
-        let mut more = |_| control.stopping() != Stop::Discard;
+        // Who stops the run waits for what is kept of it, not for its validation.
+        let mut more = |_| control.stopping() == Stop::No;
         let rows = evaluate(model, Some(adapter), &data.validation, &mut self.workspace, &mut more)?;
-        if control.stopping() == Stop::Discard {
+        if control.stopping() != Stop::No {
             return Ok(());
         }
         let loss = mean_loss(&rows);
@@ -358,7 +380,7 @@ impl<'a> Trainer<'a> {
         self.emit(Event::Checkpoint { step: self.state.step, path })
     }
 
-    /// Last validation, samples and checkpoint; then the adapter's own folder.
+    /// Last validation, samples and checkpoint, then the adapter's own folder. Of a run that is being stopped, only the latter two.
     fn finish(&mut self) -> Result<()> {
         self.norms()?;
         self.evaluate()?;
@@ -372,7 +394,7 @@ impl<'a> Trainer<'a> {
         let recent = &self.recent;
         self.emit(Event::Finished {
             steps: self.state.step,
-            loss: recent.iter().sum::<f64>() / recent.len().max(1) as f64,
+            loss: mean(recent),
             adapter_dir,
             seconds: self.state.seconds,
             peak_memory_bytes: process::peak_resident_bytes(),
@@ -385,6 +407,12 @@ impl<'a> Trainer<'a> {
         (self.on_event)(event);
         Ok(())
     }
+}
+
+/// The mean of the values; 0 of none.
+fn mean(values: &[f64]) -> f64 {
+    // Not `sum()`, whose value for none is −0.
+    values.iter().fold(0.0, |sum, value| sum + value) / values.len().max(1) as f64
 }
 
 /// Steps between two [`Event::AdapterNorms`]: about 200 a run, enough for a film of it.

@@ -208,3 +208,26 @@ fn a_type_without_kernels_is_named() {
     let message = open(&path).unwrap_err().to_string();
     assert!(message.starts_with("tensor blk.0.ffn_up.weight: stored as I16, which is not supported; "), "{message}");
 }
+
+/// What llama.cpp quantizes is what the gguf package says it is (tests/reference/gguf_blocks.py), bit for bit, however it is
+/// cut into pieces.
+#[test]
+fn every_type_is_read_as_the_gguf_package_reads_it() {
+    let file = GgufFile::open(fixtures("gguf-blocks.gguf")).unwrap();
+    let expected = SafetensorsFile::open(fixtures("gguf-blocks.safetensors")).unwrap();
+    let names: Vec<&str> = SUPPORTED_TYPES.split(", ").collect();
+    assert_eq!(file.tensor_names(), names);
+    for name in names {
+        let expected = expected.tensor(name).unwrap().unwrap().to_f32();
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let stored = stored(&file, name).unwrap().unwrap();
+        assert_eq!(stored.shape(), [2, 512], "{name}");
+        assert_eq!(bits(&stored.to_f32()), bits(&expected), "{name}");
+        let Stored::Blocks(blocks) = stored else { continue };
+        for (start, length) in [(0, 1), (31, 2), (255, 258), (500, 100), (1023, 1)] {
+            let mut part = vec![0.0; length];
+            blocks.dequantize(start, &mut part);
+            assert_eq!(bits(&part), bits(&expected[start..start + length]), "{name} from {start}");
+        }
+    }
+}

@@ -61,7 +61,13 @@ fn config_file(dir: &Path) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path);
     }
-    let message = if dir.is_dir() { "no adapter_config.json in the folder: not an adapter" } else { "no such folder" };
+    let message = if dir.join("adapter").join(CONFIG_FILE).is_file() {
+        "this folder holds a run: its adapter is the folder adapter in it"
+    } else if dir.is_dir() {
+        "no adapter_config.json in the folder: not an adapter"
+    } else {
+        "no such folder"
+    };
     Err(Error::file(message, dir))
 }
 

@@ -333,6 +333,9 @@ fn missing_files_are_named() {
     let message = |dir: &Path| read(dir, &tiny_llama()).unwrap_err().to_string();
     assert!(message(&dir.path().join("nowhere")).starts_with("no such folder"));
     assert!(message(dir.path()).contains("adapter_config.json"));
+    fs::create_dir_all(dir.path().join("run/adapter")).unwrap();
+    fs::write(dir.path().join("run/adapter").join(CONFIG_FILE), "{}").unwrap();
+    assert!(message(&dir.path().join("run")).starts_with("this folder holds a run"));
     fs::copy(fixture("patterns").join(CONFIG_FILE), dir.path().join(CONFIG_FILE)).unwrap();
     assert!(message(dir.path()).contains("adapter_model.safetensors"));
     fs::write(dir.path().join("adapter_model.bin"), "pickle").unwrap();

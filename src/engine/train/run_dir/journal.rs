@@ -56,14 +56,16 @@ impl Iterator for Events {
     }
 }
 
-/// Keeps the events up to `step`; those that say how the run ended go too, since it has not.
-pub(super) fn rewind(path: &Path, step: usize) -> Result<()> {
+/// Keeps the events up to `step`, with `last` only the step itself of that step's; those that say how the run ended go too,
+/// since it has not.
+pub(super) fn rewind(path: &Path, step: usize, last: bool) -> Result<()> {
     let before = text(path)?;
     let mut after = String::with_capacity(before.len());
     for line in complete(&before) {
         let keep = match serde_json::from_str::<Event>(line) {
             Ok(Event::Finished { .. } | Event::Failed { .. }) | Err(_) => false,
-            Ok(event) => event.step().is_none_or(|s| s <= step),
+            Ok(Event::Step { step: s, .. }) => s <= step,
+            Ok(event) => event.step().is_none_or(|s| s < step || (s == step && !last)),
         };
         if keep {
             after.push_str(line);

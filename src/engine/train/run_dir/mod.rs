@@ -53,6 +53,14 @@ pub struct CheckpointEntry {
 }
 
 impl RunDir {
+    /// Refuses an `output.dir` that cannot become a new run's folder, before anything is read or written.
+    pub fn check(config: &RunConfig) -> Result<()> {
+        match config.output.dir.as_str() {
+            "" => Ok(()),
+            dir => check_free(&crate::engine::config::expand_home(dir)),
+        }
+    }
+
     /// Makes the folder of a new run and writes its `run.toml`. `inputs` are the files and folders of the model, the
     /// data and the initial adapter, for the record.
     pub fn create(config: &RunConfig, inputs: &[PathBuf]) -> Result<RunDir> {
@@ -64,14 +72,7 @@ impl RunDir {
             path
         };
         let lock = lock(&path)?;
-        if path.join("run.toml").exists() {
-            let message = format!(
-                "the folder already holds a run: continue it with `lora-studio train --resume {}`, or choose another \
-                 output.dir",
-                path.display()
-            );
-            return Err(Error::file(message, &path));
-        }
+        check_free(&path)?;
         let mut config = config.clone().with_absolute_paths();
         let record = record::begin(inputs)?;
         config.record = Some(record.clone());
@@ -163,11 +164,12 @@ impl RunDir {
         self.log.write_all(line.as_bytes()).map_err(Error::io("write the log", self.path.join("log.txt")))
     }
 
-    /// Forgets what happened after `step`, because the run continues from that step's checkpoint. A line that was cut
-    /// off by the end of the process goes too.
-    pub fn rewind(&mut self, step: usize) -> Result<()> {
+    /// Forgets what happened after `step`, because the run continues from that step's checkpoint; with `last`, also what
+    /// came of the step, because it was the last one and its end is told again. A line that was cut off by the end of the
+    /// process goes too.
+    pub fn rewind(&mut self, step: usize, last: bool) -> Result<()> {
         for name in ["metrics.jsonl", "samples.jsonl"] {
-            journal::rewind(&self.path.join(name), step)?;
+            journal::rewind(&self.path.join(name), step, last)?;
         }
         self.metrics = append(&self.path.join("metrics.jsonl"))?;
         self.samples = append(&self.path.join("samples.jsonl"))?;
@@ -289,6 +291,21 @@ fn fresh_folder(parent: &Path, name: &str) -> Result<PathBuf> {
     Err(Error::file("no free name for a run folder", parent))
 }
 
+/// Refuses what is no folder, or holds a run.
+fn check_free(path: &Path) -> Result<()> {
+    if path.exists() && !path.is_dir() {
+        return Err(Error::file("a run needs a folder, and this is a file: choose another output.dir", path));
+    }
+    if !path.join("run.toml").exists() {
+        return Ok(());
+    }
+    let message = format!(
+        "the folder already holds a run: continue it with `lora-studio train --resume {}`, or choose another output.dir",
+        path.display()
+    );
+    Err(Error::file(message, path))
+}
+
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
     let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
@@ -311,14 +328,22 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
-/// Removes what an interrupted write or deletion left: names that begin with a dot are never part of a run.
+/// Removes what an interrupted write or deletion of ours left. Other hidden files are somebody's: a run may lie in a folder
+/// that was there before it, beside a `.git` or an `.env`.
 fn remove_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with('.') {
+        if is_leftover(&entry.file_name().to_string_lossy()) {
             let path = entry.path();
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
     }
+}
+
+/// The temporary names of [`atomic_write`], of the staged folders of adapter and checkpoints, and of [`RunDir::prune`].
+fn is_leftover(name: &str) -> bool {
+    let temporary = name.ends_with(".tmp") || name.ends_with(".tmp.old");
+    let ours = [".lora-studio-", ".adapter.", ".step-"].iter().any(|prefix| name.starts_with(prefix));
+    (temporary && ours) || name.starts_with(".old-step-")
 }
 
 fn append(path: &Path) -> Result<File> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::formats::StagedFolder;
 
 fn step(step: usize) -> Event {
     Event::Step {
@@ -123,12 +124,23 @@ fn rewind_keeps_what_led_to_the_checkpoint() {
     assert_eq!(recorded(temp.path()).len(), 7);
 
     let (mut run, _) = RunDir::resume(temp.path()).unwrap();
-    run.rewind(3).unwrap();
+    run.rewind(3, false).unwrap();
     run.record(&step(4)).unwrap();
     let expected: Vec<Event> = std::iter::once(started).chain((1..=4).map(step)).collect();
     assert_eq!(recorded(temp.path()), expected);
-    let samples = journal::read(&temp.path().join("samples.jsonl")).unwrap().collect::<Result<Vec<_>>>().unwrap();
-    assert_eq!(samples, [sample(1), sample(2), sample(3)]);
+    let samples = |run: &Path| super::samples(run).unwrap().collect::<Result<Vec<_>>>().unwrap();
+    assert_eq!(samples(temp.path()), [sample(1), sample(2), sample(3)]);
+
+    // A run that had made its last step says again what comes after it.
+    run.record(&Event::Eval { step: 3, loss: 0.5 }).unwrap();
+    run.record(&Event::Eval { step: 4, loss: 0.5 }).unwrap();
+    run.record(&Event::Checkpoint { step: 4, path: "x".into() }).unwrap();
+    run.record(&sample(4)).unwrap();
+    run.rewind(4, true).unwrap();
+    let mut expected = expected;
+    expected.push(Event::Eval { step: 3, loss: 0.5 });
+    assert_eq!(recorded(temp.path()), expected);
+    assert_eq!(samples(temp.path()), [sample(1), sample(2), sample(3)]);
 }
 
 #[test]
@@ -139,7 +151,7 @@ fn the_newest_checkpoints_are_kept_and_leftovers_ignored() {
         fs::create_dir(run.checkpoint_dir(s)).unwrap();
         fs::write(run.checkpoint_dir(s).join("x"), "").unwrap();
     }
-    let half = temp.path().join("checkpoints/.tmp-step-200");
+    let half = temp.path().join("checkpoints/.step-200.Xy12ab.tmp");
     fs::create_dir(&half).unwrap();
     fs::write(temp.path().join("checkpoints/step-300"), "a file").unwrap();
     let steps = |run: &RunDir| run.checkpoints().unwrap().iter().map(|c| c.step).collect::<Vec<_>>();
@@ -153,6 +165,35 @@ fn the_newest_checkpoints_are_kept_and_leftovers_ignored() {
     let (run, _) = RunDir::resume(temp.path()).unwrap();
     assert!(!half.exists(), "an unfinished checkpoint is removed");
     assert_eq!(steps(&run), [100]);
+}
+
+#[test]
+fn what_a_dead_process_left_goes_and_what_others_put_there_stays() {
+    let temp = tempfile::tempdir().unwrap();
+    drop(RunDir::create(&config(temp.path()), &[]).unwrap());
+    let path = |name: &str| temp.path().join(name);
+    // Temporary names as they are made, and left by a process that was killed.
+    let left = [
+        StagedFolder::new(path("adapter")).unwrap().path().to_path_buf(),
+        StagedFolder::new(path("checkpoints/step-7")).unwrap().path().to_path_buf(),
+        path("checkpoints/.step-7.Xy12ab.tmp.old"),
+        path("checkpoints/.old-step-3"),
+    ];
+    let file = path(".lora-studio-Xy12ab.tmp");
+    left.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+    fs::write(&file, "half").unwrap();
+    // A run may lie in a folder that was there before.
+    let theirs = [path(".git/HEAD"), path(".env"), path(".notes.tmp"), path("checkpoints/.gitkeep")];
+    fs::create_dir(path(".git")).unwrap();
+    theirs.iter().for_each(|file| fs::write(file, "theirs").unwrap());
+
+    drop(RunDir::resume(temp.path()).unwrap());
+    for gone in left.iter().chain([&file]) {
+        assert!(!gone.exists(), "{}", gone.display());
+    }
+    for kept in theirs {
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "theirs", "{}", kept.display());
+    }
 }
 
 #[test]
