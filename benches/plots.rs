@@ -107,7 +107,7 @@ fn frames(smoothing: f64, hovered: bool) -> Vec<Duration> {
         let begin = cpu_time(start);
         curves.iter_mut().for_each(|c| c.push(f64::from(step), value(step)));
         let mut output = context.run_ui(input, |ui| {
-            linked.cover(curves.iter().map(Curve::raw));
+            linked.cover(ui.ctx(), curves.iter().map(Curve::raw));
             for ((title, curve), state) in titles.into_iter().zip(&curves).zip(&mut states) {
                 CurvePlot::new(title, Unit::None).curve("train", curve, Color32::from_rgb(0, 114, 178)).show(
                     ui,

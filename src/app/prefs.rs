@@ -26,6 +26,45 @@ pub enum ThemeChoice {
     Light,
 }
 
+/// How large the window is, in the system's points.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WindowSize {
+    /// Inner width.
+    pub width: f32,
+    /// Inner height.
+    pub height: f32,
+    /// It fills the screen; the sizes above are those before.
+    pub maximized: bool,
+}
+
+impl WindowSize {
+    /// Narrower and lower than this the rooms do not fit.
+    pub const LEAST: [f32; 2] = [880.0, 600.0];
+    /// Larger is no screen.
+    const MOST: f32 = 16_384.0;
+
+    /// What a window can have.
+    fn sane(self) -> WindowSize {
+        let side = |value: f32, least: f32, default: f32| match value.is_finite() {
+            true => value.clamp(least, Self::MOST),
+            false => default,
+        };
+        let default = WindowSize::default();
+        WindowSize {
+            width: side(self.width, Self::LEAST[0], default.width),
+            height: side(self.height, Self::LEAST[1], default.height),
+            ..self
+        }
+    }
+}
+
+impl Default for WindowSize {
+    fn default() -> Self {
+        WindowSize { width: 1280.0, height: 820.0, maximized: false }
+    }
+}
+
 /// The remembered state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -52,6 +91,10 @@ pub struct Prefs {
     pub runs_folder: String,
     /// Whether the network is left alone.
     pub offline: bool,
+    /// The folder of the run that is being trained: still there at the next start when the program was killed.
+    pub training: String,
+    /// How large the window is.
+    pub window: WindowSize,
     /// The run being prepared, as the text of its run file.
     pub draft: String,
     /// How the models answer in the chat.
@@ -72,6 +115,8 @@ impl Default for Prefs {
             export_folder: String::new(),
             runs_folder: String::new(),
             offline: false,
+            training: String::new(),
+            window: WindowSize::default(),
             draft: String::new(),
             chat: ChatSettings::default(),
         }
@@ -128,6 +173,7 @@ impl Prefs {
         }
         let mut prefs: Prefs = good.try_into().unwrap_or_default();
         prefs.zoom = if prefs.zoom.is_finite() { prefs.zoom.clamp(0.5, 3.0) } else { 1.0 };
+        prefs.window = prefs.window.sane();
         prefs.smoothing = if prefs.smoothing.is_finite() { prefs.smoothing.clamp(0.0, 0.999) } else { 0.9 };
         (prefs, warnings)
     }
@@ -197,6 +243,16 @@ mod tests {
         let (prefs, warnings) = Prefs::parse("zoom = = 1");
         assert_eq!((prefs, warnings.len()), (Prefs::default(), 1));
         assert_eq!(Prefs::parse("zoom = 99").0.zoom, 3.0);
+        let window = |text: &str| Prefs::parse(text).0.window;
+        assert_eq!(
+            window("[window]\nwidth = 3\nheight = 1e9\nmaximized = true"),
+            WindowSize { width: 880.0, height: 16_384.0, maximized: true }
+        );
+        assert_eq!(
+            window("[window]\nwidth = nan\nheight = 900.0"),
+            WindowSize { width: 1280.0, height: 900.0, maximized: false }
+        );
+        assert_eq!(window("window = 7"), WindowSize::default());
         let (_, complaint) = Prefs { draft: "[model]\nsauce = 1".into(), ..Prefs::default() }.draft();
         assert!(complaint.unwrap().contains("sauce"));
     }

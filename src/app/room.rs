@@ -46,13 +46,15 @@ impl Room {
 }
 
 /// Whether a room has what a run needs from it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Readiness {
     /// Nothing to say: the room is not part of what a run needs.
     #[default]
     Neutral,
     /// Being looked at.
     Busy,
+    /// A run is being trained; this share of it is done, 0 to 1.
+    Training(f64),
     /// Ready.
     Ready,
     /// It will run, but a person should look: one sentence.

@@ -10,7 +10,7 @@ use super::data::DataState;
 use super::export::Export;
 use super::gate;
 use super::job::{Job, JobError, Waker};
-use super::live::RunView;
+use super::live::{Ending, RunView};
 use super::model::{FormPrice, ModelState};
 use super::notices::{Notices, Severity};
 use super::open::Opening;
@@ -26,7 +26,9 @@ use super::training::{Outcome, TrainCommand, Training};
 use crate::engine::config::{RunConfig, shorten_home};
 use crate::engine::device;
 use crate::engine::formats::atomic_write;
+use crate::engine::train::run_dir::{self, RunSummary, Status};
 use crate::engine::train::{Event, Stop};
+use crate::units::grouped;
 
 /// How long after the last change the remembered settings are written.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
@@ -78,6 +80,8 @@ pub struct Studio {
     reading: Option<(Job<RunView>, Purpose)>,
     /// The trained run, read again because its steps came faster than they were drawn.
     catching_up: Option<Job<RunView>>,
+    /// The run that was trained when the program ended without a word, being looked at.
+    left: Option<Job<Option<RunSummary>>>,
     prefs_path: Option<PathBuf>,
     saved: Prefs,
     /// Model and tokens a second of the run that was trained last.
@@ -117,6 +121,7 @@ impl Studio {
             asked: None,
             reading: None,
             catching_up: None,
+            left: None,
             prefs_path,
             saved: prefs,
             last_speed: None,
@@ -125,6 +130,7 @@ impl Studio {
             device_read: Instant::now(),
         };
         studio.follow();
+        studio.look_for_what_was_left();
         studio
     }
 
@@ -137,6 +143,7 @@ impl Studio {
             self.follow();
         }
         self.drain_training();
+        self.drain_left();
         self.folder.drain();
         self.sizes.drain();
         self.drain_reading();
@@ -246,6 +253,20 @@ impl Studio {
         self.parked.is_some() && self.is_training()
     }
 
+    /// The folder of the run that is shown, if it can be trained further now.
+    pub fn continuable(&self) -> Option<&Path> {
+        let view = self.view.as_ref().filter(|_| !self.is_training())?;
+        match view.ending? {
+            Ending::Finished | Ending::Elsewhere => None,
+            _ => view.dir.as_deref(),
+        }
+    }
+
+    /// The run that is trained, whether it is shown or not.
+    fn live_view(&self) -> Option<&RunView> {
+        [&self.view, &self.parked].into_iter().flatten().find(|view| view.live())
+    }
+
     /// Tokens a second of the run that was shown last, if it had this model.
     pub(crate) fn known_speed(&self, model: &str) -> Option<f64> {
         let newest = self.last_speed.as_ref().filter(|(known, _)| known == model)?;
@@ -265,7 +286,7 @@ impl Studio {
                     None => Readiness::Ready,
                 },
             },
-            Room::Train if self.is_training() => Readiness::Neutral,
+            Room::Train if self.is_training() => Readiness::Training(self.live_view().map_or(0.0, RunView::fraction)),
             Room::Train => match gate::refusal(self) {
                 Some(check) if check.verdict == gate::Verdict::Refused => Readiness::Blocked(check.sentence),
                 Some(_) => Readiness::Neutral,
@@ -450,6 +471,7 @@ impl Studio {
         training.drain(|event| events.push(event));
         let missed = training.take_missed();
         let (dir, outcome) = (training.run_dir.clone(), training.outcome.clone());
+
         for event in &events {
             if let Some((severity, text)) = log_line(event) {
                 self.shared.notices.log(severity, text);
@@ -466,6 +488,9 @@ impl Studio {
                 self.last_speed = Some((view.config.model.source.clone(), newest.tokens_per_second));
             }
         }
+        if let Some(dir) = dir.as_ref().filter(|dir| Path::new(&self.shared.prefs.training) != dir.as_path()) {
+            self.shared.prefs.training = dir.display().to_string();
+        }
         if missed > 0
             && let Some(dir) = dir
         {
@@ -474,6 +499,7 @@ impl Studio {
             self.catching_up = Some(Job::spawn("catch-up", &self.shared.waker, read));
         }
         if let Some(outcome) = outcome {
+            self.shared.prefs.training.clear();
             self.folder.look(&self.shared);
             match outcome {
                 Outcome::Finished { adapter } => {
@@ -484,6 +510,38 @@ impl Studio {
                 Outcome::Failed(error) => self.shared.notices.error(format!("the run has ended: {error}")),
                 Outcome::Discarded => self.shared.notices.log(Severity::Info, "the run was discarded"),
             }
+        }
+    }
+
+    /// A run that was trained when the program ended without a word is looked at again.
+    fn look_for_what_was_left(&mut self) {
+        if self.shared.prefs.training.is_empty() {
+            return;
+        }
+        let dir = PathBuf::from(&self.shared.prefs.training);
+        self.left = Some(Job::spawn("look-at-last-run", &self.shared.waker, move |_| {
+            Ok(dir.is_dir().then(|| run_dir::summary(&dir)))
+        }));
+    }
+
+    /// It is shown with its way on, unless it has ended well or another window trains it.
+    fn drain_left(&mut self) {
+        let Some(result) = self.left.as_mut().and_then(Job::poll) else { return };
+        self.left = None;
+        // What was begun meanwhile is what the user wants.
+        if self.is_training() {
+            return;
+        }
+        match result {
+            Ok(Some(run)) if run.status == Status::Running => {}
+            Ok(Some(run)) if run.status == Status::Interrupted && run.steps > 0 && self.view.is_none() => {
+                self.shared.prefs.training.clear();
+                let text =
+                    format!("{} was interrupted after step {}: it can go on", run.name, grouped(run.steps as u64));
+                self.shared.notices.tell(Severity::Warning, text);
+                self.show(run.path);
+            }
+            _ => self.shared.prefs.training.clear(),
         }
     }
 

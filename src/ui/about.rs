@@ -1,8 +1,8 @@
 //! Versions, licences, and where things are kept.
 
-use eframe::egui::{self, Context, Id, RichText};
+use eframe::egui::{self, Context, RichText};
 
-use super::widgets::{fact, strong};
+use super::widgets::{answer_at_enter, dialog, fact, strong};
 use crate::app::prefs::Prefs;
 use crate::engine::config::shorten_home;
 use crate::engine::train::run_dir;
@@ -12,12 +12,10 @@ pub fn ui(ctx: &Context, open: &mut bool) {
     if !*open {
         return;
     }
-    let modal = egui::Modal::new(Id::unique("about")).show(ctx, |ui| {
-        ui.set_width(480.0);
+    let modal = dialog(ctx, "about", 480.0, |ui| {
         ui.label(strong("LoRA Studio").size(20.0));
         ui.label("Fine-tune a language model on your own PC: one native program.");
-        ui.add_space(8.0);
-        egui::Grid::new("about-facts").num_columns(2).show(ui, |ui| {
+        egui::Grid::new("about-facts").num_columns(2).spacing([16.0, 5.0]).show(ui, |ui| {
             fact(ui, "Version", env!("CARGO_PKG_VERSION"));
             fact(ui, "System", format!("{} on {}", std::env::consts::OS, std::env::consts::ARCH));
             fact(ui, "Licence", "MIT or Apache-2.0");
@@ -29,10 +27,10 @@ pub fn ui(ctx: &Context, open: &mut bool) {
                 fact(ui, "Settings", shorten_home(&path));
             }
         });
-        ui.add_space(8.0);
         ui.label(RichText::new("Nothing that you train or write leaves this computer.").weak());
-        ui.add_space(8.0);
-        ui.button("Close").clicked()
+        let close = ui.button("Close");
+        answer_at_enter(ui, &close);
+        close.clicked()
     });
     if modal.inner || modal.should_close() {
         *open = false;

@@ -3,6 +3,7 @@
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::app::prefs::ThemeChoice;
+use crate::app::training::TrainCommand;
 use crate::app::{Command, Readiness, Room, Studio};
 use crate::engine::train::Stop;
 
@@ -19,6 +20,10 @@ pub enum Action {
     StopAndKeep,
     /// End the run and write nothing more; asks first.
     Discard,
+    /// Train the shown run, which has not finished, further.
+    ContinueShown,
+    /// Put the shown run away, to prepare another one.
+    Another,
     /// A checkpoint after this step.
     SaveNow,
     /// Samples after this step.
@@ -71,7 +76,7 @@ impl Action {
     /// All, in the order of the palette.
     pub fn all() -> Vec<Action> {
         use Action::*;
-        let mut all = vec![Start, PauseOrContinue, StopAndKeep, Discard, SaveNow, SampleNow];
+        let mut all = vec![Start, ContinueShown, Another, PauseOrContinue, StopAndKeep, Discard, SaveNow, SampleNow];
         all.extend([ExportPng, ExportCsv, OpenRunFolder, ChooseRunFolder]);
         all.extend([OpenModelFolder, OpenModelFile, OpenData, OpenValidation, OpenAdapter, ExportInto]);
         all.extend([OpenRunFile, SaveRunFile, ChooseRunsFolder]);
@@ -88,6 +93,8 @@ impl Action {
             Action::PauseOrContinue => "Pause or continue the run".into(),
             Action::StopAndKeep => "Stop the run and keep it".into(),
             Action::Discard => "Stop the run and discard it…".into(),
+            Action::ContinueShown => "Continue the shown run".into(),
+            Action::Another => "Prepare another run".into(),
             Action::SaveNow => "Write a checkpoint now".into(),
             Action::SampleNow => "Answer the sample prompts now".into(),
             Action::ExportPng => "Save the run's plots as a picture…".into(),
@@ -138,6 +145,7 @@ impl Action {
             Action::ZoomReset => key(Key::Num0),
             Action::Quit => key(Key::Q),
             Action::OpenAdapter => shift(Key::O),
+            Action::ContinueShown | Action::Another => None,
             Action::Discard | Action::SaveNow | Action::SampleNow | Action::About | Action::OpenValidation => None,
             Action::ExportPng | Action::ExportCsv | Action::OpenRunFolder | Action::ChooseRunFolder => None,
             Action::ExportInto | Action::ChooseRunsFolder => None,
@@ -152,6 +160,8 @@ impl Action {
             Action::ExportPng | Action::ExportCsv => {
                 studio.view.as_ref().is_some_and(|v| v.newest.is_some() && v.dir.is_some())
             }
+            Action::ContinueShown => studio.continuable().is_some(),
+            Action::Another => studio.view.is_some() && !studio.is_training(),
             Action::OpenRunFolder => studio.view.as_ref().is_some_and(|v| v.dir.is_some()),
             Action::PauseOrContinue | Action::StopAndKeep | Action::Discard | Action::SaveNow | Action::SampleNow => {
                 studio.is_training()
@@ -167,6 +177,8 @@ impl Action {
             Action::Go(room) => Command::Go(room),
             Action::Start => Command::Start,
             Action::PauseOrContinue => Command::Pause(!studio.training.as_ref().is_some_and(|t| t.paused())),
+            Action::ContinueShown => Command::Continue(studio.continuable()?.to_path_buf()),
+            Action::Another => Command::Train(TrainCommand::Another),
             Action::StopAndKeep => Command::Stop(Stop::Keep),
             Action::SaveNow => Command::SaveNow,
             Action::SampleNow => Command::SampleNow,

@@ -34,7 +34,7 @@ pub fn ui(ui: &mut Ui, notices: &Notices, actions: &mut Vec<Action>) {
         let row = ui.text_style_height(&eframe::egui::TextStyle::Body);
         let count = notices.all().len();
         if count == 0 {
-            ui.label(RichText::new("Nothing was said yet.").weak());
+            ui.label(RichText::new("Nothing has been said yet.").weak());
         }
         ScrollArea::vertical().auto_shrink(false).stick_to_bottom(true).show_rows(ui, row, count, |ui, rows| {
             for notice in notices.all().skip(rows.start).take(rows.len()) {

@@ -70,6 +70,12 @@ fn rail_entry(ui: &mut Ui, room: Room, studio: &Studio, commands: &mut Commands)
     paint_text(ui, title, Align2::LEFT_CENTER, text, if chosen { p.text } else { p.text.gamma_multiply(0.86) });
     let mark = Rect::from_min_max(pos2(inner.right() - 24.0, inner.top()), pos2(inner.right() - 6.0, inner.bottom()));
     let (glyph, color, hover) = match studio.readiness(room) {
+        Readiness::Training(share) => {
+            let wide = mark.with_min_x(mark.left() - 20.0);
+            let text = RichText::new(format!("{:.0} %", (100.0 * share).floor())).small();
+            paint_text(ui, wide, Align2::RIGHT_CENTER, text, p.accent);
+            (None, p.weak, "a run is being trained".to_string())
+        }
         Readiness::Neutral => (None, p.weak, String::new()),
         Readiness::Busy => {
             busy::spinner_in(ui, Rect::from_center_size(mark.center(), vec2(14.0, 14.0)));

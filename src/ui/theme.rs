@@ -20,8 +20,8 @@ pub const RAIL: f32 = 164.0;
 pub const MEMORY_BAR: f32 = 62.0;
 /// Corners of cards.
 pub const RADIUS: u8 = 8;
-/// Widest that text and forms get.
-pub const MEASURE: f32 = 1240.0;
+/// Widest that a page gets.
+pub const MEASURE: f32 = 1400.0;
 
 /// The family of headings and strong text.
 pub fn strong_family() -> FontFamily {

@@ -71,7 +71,44 @@ pub fn primary_button(ui: &mut Ui, icon: MaterialIcon, text: &str, enabled: bool
         .min_size(vec2(96.0, 32.0));
     let response = ui.add_enabled(enabled, button);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, enabled, text));
+    focus_ring(ui, &response);
     response
+}
+
+/// Shows that the keyboard is here, around what has no frame of its own that would.
+pub fn focus_ring(ui: &Ui, response: &Response) {
+    if response.has_focus() {
+        let p = palette(ui);
+        ui.painter().rect_stroke(response.rect.expand(2.0), 6, Stroke::new(1.5, p.accent), StrokeKind::Outside);
+    }
+}
+
+/// A question or a text over the room, which waits behind it. Escape, or a press beside it, should close it.
+pub fn dialog<R>(
+    ctx: &egui::Context,
+    name: &str,
+    width: f32,
+    contents: impl FnOnce(&mut Ui) -> R,
+) -> egui::ModalResponse<R> {
+    let frame = Frame::popup(&ctx.global_style()).inner_margin(18);
+    egui::Modal::new(egui::Id::unique(name)).frame(frame).show(ctx, |ui| {
+        ui.set_width(width.min(ui.ctx().content_rect().width() - 80.0));
+        ui.spacing_mut().item_spacing.y = 8.0;
+        contents(ui)
+    })
+}
+
+/// The answer of a dialog that Enter gives: it has the keyboard while nothing else of the dialog does.
+pub fn answer_at_enter(ui: &Ui, response: &Response) {
+    if ui.memory(|memory| memory.focused().is_none()) {
+        response.request_focus();
+    }
+}
+
+/// A row of buttons of about this width in the middle, for an [`empty_state`].
+pub fn centered_row(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
+    let size = vec2(width.min(ui.available_width()), 28.0);
+    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), contents);
 }
 
 /// A button with an icon before its text. `text` is its accessible name.
@@ -85,6 +122,7 @@ pub fn icon_text_button(ui: &mut Ui, icon: MaterialIcon, text: &str) -> Response
 pub fn icon_button(ui: &mut Ui, icon: MaterialIcon, name: &str) -> Response {
     let response = ui.add(Button::new(glyph(icon).size(16.0)).frame(false));
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
+    focus_ring(ui, &response);
     response.on_hover_text(name)
 }
 

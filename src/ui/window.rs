@@ -1,28 +1,25 @@
 //! The window: drains what has happened, draws the room, and carries out what was asked for.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use eframe::egui::{self, Context, Rect, Ui, UiBuilder, ViewportCommand, pos2};
 
 use super::action::Action;
 use super::dialogs::{Ask, Dialogs};
+use super::pace::Pace;
 use super::palette::CommandPalette;
 use super::timing::Timing;
 use super::toasts::Toasts;
-use super::{Rooms, about, closing, log_view, shell, theme};
+use super::{Rooms, about, closing, drop, log_view, shell, theme};
 use crate::app::chat::{ChatCommand, Choice};
 use crate::app::command::Commands;
 use crate::app::export::ExportCommand;
 use crate::app::job::Waker;
-use crate::app::model::ModelCommand;
 use crate::app::notices::Severity;
 use crate::app::prefs::Prefs;
 use crate::app::runs::RunsCommand;
 use crate::app::{Command, Room, Studio};
-
-/// The shortest time between two repaints that other threads ask for.
-const FRAME: Duration = Duration::from_millis(33);
 
 /// Everything that is drawn, and what it draws.
 pub struct Window {
@@ -38,6 +35,8 @@ pub struct Window {
     discard: bool,
     closing: closing::Closing,
     timing: Timing,
+    pace: Arc<Pace>,
+    software: bool,
 }
 
 impl Window {
@@ -45,7 +44,9 @@ impl Window {
     pub fn new(ctx: &Context, prefs_path: Option<std::path::PathBuf>, started: Instant) -> Window {
         theme::install(ctx);
         let repaint = ctx.clone();
-        let waker: Waker = Arc::new(move || repaint.request_repaint_after(FRAME));
+        let pace = Arc::new(Pace::new(started));
+        let paced = pace.clone();
+        let waker: Waker = Arc::new(move || repaint.request_repaint_after(paced.wait()));
         let studio = Studio::open(prefs_path, waker.clone());
         theme::apply(ctx, studio.shared.prefs.theme);
         ctx.set_zoom_factor(studio.shared.prefs.zoom);
@@ -61,26 +62,53 @@ impl Window {
             discard: false,
             closing: closing::Closing::default(),
             timing: Timing::new(started),
+            pace,
+            software: false,
         }
+    }
+
+    /// Frames are drawn by the processors that train.
+    pub fn drawn_in_software(&mut self) {
+        self.software = true;
     }
 
     /// Before each frame, also while the window is hidden.
     pub fn logic(&mut self, ctx: &Context) {
         self.timing.before_frame();
+        let touched = ctx.input(|input| !input.raw.events.is_empty());
+        self.pace.frame(self.software, self.studio.is_training(), touched);
         self.studio.drain();
         for command in self.dialogs.take() {
             self.studio.apply(command);
         }
         self.closing.logic(ctx, &mut self.studio);
+        self.remember_size(ctx);
         for notice in self.studio.shared.notices.take_fresh() {
             self.toasts.show(notice);
         }
     }
 
+    /// The next start has the same size.
+    fn remember_size(&mut self, ctx: &Context) {
+        let size = &mut self.studio.shared.prefs.window;
+        let zoom = ctx.zoom_factor();
+        ctx.input(|input| {
+            let viewport = input.viewport();
+            let special = viewport.fullscreen == Some(true) || viewport.minimized == Some(true);
+            let maximized = viewport.maximized == Some(true);
+            let Some(inner) = viewport.inner_rect.filter(|_| !special) else { return };
+            size.maximized = maximized;
+            if !maximized && inner.is_positive() {
+                let inner = inner.size() * zoom;
+                (size.width, size.height) = (inner.x.round(), inner.y.round());
+            }
+        });
+    }
+
     /// One frame.
     pub fn ui(&mut self, ui: &mut Ui) {
         self.keys(ui);
-        self.dropped_files(ui.ctx());
+        drop::take(ui.ctx(), &self.studio, &mut self.commands);
         let whole = ui.max_rect();
         let right = whole.left() + theme::RAIL;
         let log = if self.studio.shared.prefs.show_log { log_view::HEIGHT } else { 0.0 };
@@ -113,6 +141,7 @@ impl Window {
         closing::discard_dialog(ui.ctx(), &mut self.discard, &mut self.commands);
         self.closing.ui(ui.ctx(), &mut self.commands);
         self.toasts.ui(ui.ctx());
+        drop::hint(ui);
         self.carry_out(ui);
         self.timing.after_frame(ui.ctx(), &self.studio);
     }
@@ -262,39 +291,16 @@ impl Window {
     }
 
     fn keys(&mut self, ui: &Ui) {
+        // What waits behind a dialog takes no keys.
+        let dialog = ui.memory(|memory| memory.top_modal_layer().is_some());
         for action in Action::all().into_iter().chain([Action::Palette]) {
+            if dialog && action != Action::Quit {
+                continue;
+            }
             if let Some(shortcut) = action.shortcut()
                 && ui.ctx().input_mut(|input| input.consume_shortcut(&shortcut))
             {
                 self.actions.push(action);
-            }
-        }
-    }
-
-    /// A dropped file goes where it belongs: a run file prepares a run, a model is opened, anything else is data.
-    fn dropped_files(&mut self, ctx: &Context) {
-        let dropped: Vec<_> = ctx.input(|input| input.raw.dropped_files.clone());
-        for file in dropped {
-            let path = file.path();
-            let path = path.to_path_buf();
-            let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-            let mut run = self.studio.shared.run.clone();
-            let text = path.display().to_string();
-            match ending.as_str() {
-                "toml" => {
-                    self.commands.send(Command::OpenRunFile(path));
-                    continue;
-                }
-                "gguf" => run.model.source = text,
-                _ if path.join("config.json").is_file() => run.model.source = text,
-                _ => crate::app::data::train_on(&mut run.data, text),
-            }
-            let room = if run.data.train == self.studio.shared.run.data.train { Room::Model } else { Room::Data };
-            let again = run == self.studio.shared.run;
-            self.commands.send(Command::Edit(Box::new(run)));
-            self.commands.send(Command::Go(room));
-            if again && room == Room::Model {
-                self.commands.send(Command::Model(ModelCommand::Reload));
             }
         }
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::app::prefs::Prefs;
 use crate::app::training::TrainCommand;
-use crate::app::{Command, Studio};
+use crate::app::{Command, Room, Studio};
 use crate::engine::train::Stop;
 
 fn step(step: usize) -> Event {
@@ -124,6 +125,62 @@ fn a_window_that_fell_behind_reads_what_it_missed() {
     let view = studio.view.as_ref().unwrap();
     assert_eq!((view.loss.raw().points().count(), view.id), (STEPS, id));
     assert_eq!(view.ending, Some(Ending::Finished));
+}
+
+#[test]
+fn a_run_that_the_program_left_in_the_middle_is_shown_at_its_next_start() {
+    let settings = tempfile::tempdir().unwrap();
+    let path = settings.path().join("studio.toml");
+    let opened = |training: &Path| {
+        let prefs = Prefs { training: training.display().to_string(), room: Room::Data, ..Prefs::default() };
+        prefs.save(&path).unwrap();
+        let mut studio = Studio::open(Some(path.clone()), Arc::new(|| {}));
+        until(&mut studio, "it has looked", |s| s.shared.prefs.training.is_empty() && !s.reading_run());
+        studio
+    };
+    let left = folder(&[started(Path::new("x"), 9), step(1), step(2)]);
+    let mut studio = opened(left.path());
+    let view = studio.view.as_ref().unwrap();
+    assert_eq!((view.ending, view.newest.unwrap().step), (Some(Ending::Interrupted), 2));
+    assert_eq!((studio.shared.prefs.room, studio.continuable()), (Room::Train, Some(left.path())));
+    assert!(studio.shared.notices.all().any(|notice| notice.text.contains("was interrupted after step 2")));
+    // It is said once.
+    studio.close();
+    assert!(Prefs::load(&path).0.training.is_empty());
+
+    let mut events = vec![started(Path::new("x"), 2), step(1), step(2)];
+    events.push(Event::Finished {
+        steps: 2,
+        loss: 1.0,
+        adapter_dir: "adapter".into(),
+        seconds: 1.0,
+        peak_memory_bytes: 1,
+    });
+    let finished = folder(&events);
+    for dir in [finished.path(), Path::new("/no/such/run")] {
+        let studio = opened(dir);
+        assert!(studio.view.is_none() && studio.shared.prefs.room == Room::Data);
+        assert_eq!(studio.shared.notices.all().len(), 0);
+    }
+}
+
+#[test]
+fn a_run_that_is_trained_is_remembered_until_it_ends() {
+    let settings = tempfile::tempdir().unwrap();
+    let path = settings.path().join("studio.toml");
+    let mut studio = Studio::open(Some(path.clone()), Arc::new(|| {}));
+    studio.train_with(|control, on_event| {
+        on_event(started(Path::new("/runs/mine"), 1000));
+        while control.stopping() == Stop::No {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    });
+    until(&mut studio, "it is written", |_| Prefs::load(&path).0.training == "/runs/mine");
+    studio.apply(Command::Stop(Stop::Discard));
+    until(&mut studio, "it ends", |s| !s.is_training());
+    studio.close();
+    assert!(Prefs::load(&path).0.training.is_empty());
 }
 
 #[test]

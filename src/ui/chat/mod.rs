@@ -8,12 +8,12 @@ mod tests;
 mod turn;
 mod words;
 
-use eframe::egui::{CentralPanel, Frame, Label, Layout, Margin, Panel, RichText, ScrollArea, Ui, vec2};
+use eframe::egui::{CentralPanel, Frame, Label, Layout, Margin, Panel, RichText, ScrollArea, Ui};
 use egui_material_icons::icons;
 
 use super::action::Action;
 use super::theme::{self, palette};
-use super::widgets::{empty_state, icon_text_button, message, page_header};
+use super::widgets::{centered_row, empty_state, icon_text_button, message, page_header};
 use crate::app::chat::{ChatCommand, Choice};
 use crate::app::command::Commands;
 use crate::app::notices::Severity;
@@ -106,7 +106,7 @@ fn nothing_yet(ui: &mut Ui, studio: &Studio, send: &mut impl FnMut(ChatCommand),
                     already.";
         empty_state(ui, icons::ICON_FORUM, "No adapter yet", text, |ui| {
             let mut go = false;
-            centered(ui, 330.0, |ui| {
+            centered_row(ui, 330.0, |ui| {
                 go = icon_text_button(ui, icons::ICON_MODEL_TRAINING, "Go to training").clicked();
                 if icon_text_button(ui, icons::ICON_FOLDER_OPEN, "Open an adapter folder…").clicked() {
                     actions.push(Action::OpenAdapter);
@@ -128,12 +128,6 @@ fn nothing_yet(ui: &mut Ui, studio: &Studio, send: &mut impl FnMut(ChatCommand),
             }
         }
     });
-}
-
-/// A row of about this width in the middle.
-fn centered(ui: &mut Ui, width: f32, contents: impl FnOnce(&mut Ui)) {
-    let size = vec2(width.min(ui.available_width()), 28.0);
-    ui.allocate_ui_with_layout(size, Layout::left_to_right(eframe::egui::Align::Center), contents);
 }
 
 /// What was not done and why.

@@ -9,7 +9,7 @@ use egui_material_icons::icons;
 use super::action::Action;
 use super::theme::{self, palette};
 use super::widgets::{
-    card, card_with, empty_state, fact, icon_text_button, message, page_header, primary_button, strong,
+    card, card_with, centered_row, empty_state, fact, icon_text_button, message, page_header, primary_button, strong,
 };
 use crate::app::adapters::Base;
 use crate::app::command::Commands;
@@ -71,12 +71,14 @@ fn nothing_yet(ui: &mut Ui, studio: &Studio, actions: &mut Vec<Action>) {
     }
     let text = "Train first: the finished run's adapter is then exported from here. Or take one from a folder.";
     empty_state(ui, icons::ICON_IOS_SHARE, "No adapter yet", text, |ui| {
-        if icon_text_button(ui, icons::ICON_MODEL_TRAINING, "Go to training").clicked() {
-            actions.push(Action::Go(Room::Train));
-        }
-        if icon_text_button(ui, icons::ICON_FOLDER_OPEN, "Open an adapter folder…").clicked() {
-            actions.push(Action::OpenAdapter);
-        }
+        centered_row(ui, 330.0, |ui| {
+            if icon_text_button(ui, icons::ICON_MODEL_TRAINING, "Go to training").clicked() {
+                actions.push(Action::Go(Room::Train));
+            }
+            if icon_text_button(ui, icons::ICON_FOLDER_OPEN, "Open an adapter folder…").clicked() {
+                actions.push(Action::OpenAdapter);
+            }
+        });
     });
 }
 

@@ -236,6 +236,56 @@ fn a_wrong_path_says_so_and_the_built_in_model_is_one_click_away() {
 }
 
 #[test]
+fn broken_models_say_what_is_wrong_with_which_file() {
+    let server = server();
+    let mut window = window(&server);
+    let whole = builtin::model("tiny-chat").unwrap();
+    let root = window.folder.path().to_path_buf();
+    let copy = |name: &str, change: &dyn Fn(&std::path::Path)| {
+        let folder = root.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        for entry in std::fs::read_dir(&whole).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+        change(&folder);
+        folder
+    };
+    let gguf = |name: &str, bytes: &[u8]| {
+        std::fs::write(root.join(name), bytes).unwrap();
+        root.join(name)
+    };
+    let cut = |folder: &std::path::Path| {
+        let file = folder.join("model.safetensors");
+        let length = std::fs::metadata(&file).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(length / 2).unwrap();
+    };
+    let config =
+        |text: &'static str| move |folder: &std::path::Path| std::fs::write(folder.join("config.json"), text).unwrap();
+    for (path, file) in [
+        (copy("cut", &cut), "model.safetensors"),
+        (copy("no tokenizer", &|f| std::fs::remove_file(f.join("tokenizer.json")).unwrap()), "tokenizer"),
+        (copy("no weights", &|f| std::fs::remove_file(f.join("model.safetensors")).unwrap()), "no weights"),
+        (copy("nonsense", &config("[1, 2")), "config.json"),
+        (copy("unknown", &config("{\"architectures\": [\"BertModel\"], \"model_type\": \"bert\"}")), "bert"),
+        (copy("empty", &|f| std::fs::remove_dir_all(f).and_then(|()| std::fs::create_dir(f)).unwrap()), "empty"),
+        (gguf("cut.gguf", b"GGUF\x03\0\0\0\x01\0\0\0\0\0\0\0"), "cut.gguf"),
+        (gguf("text.gguf", b"this is no model"), "text.gguf"),
+    ] {
+        let mut run = window.window().studio.shared.run.clone();
+        run.model.source = path.display().to_string();
+        window.window().studio.apply(Command::Edit(Box::new(run)));
+        window.wait("it is refused", 20, |w| !w.studio.model.busy());
+        let problem = window.window().studio.model.problem.clone().unwrap_or_else(|| panic!("{path:?} is opened"));
+        assert!(problem.to_lowercase().contains(file), "{problem}");
+        assert!(window.harness.query_all_by_label_contains(&problem).next().is_some(), "{problem}");
+        window.harness.get_by_label("Use the built-in model");
+        println!("{problem}");
+    }
+    window.picture("model-broken");
+}
+
+#[test]
 fn the_form_in_memory_changes_the_run_and_its_price() {
     let server = server();
     let mut window = window(&server);

@@ -6,7 +6,7 @@ use eframe::egui::{Color32, Context, Id, PointerButton, PopupAnchor, Role, Strok
 use egui_plot::{HLine, Line, LineStyle, Plot, PlotBounds, PlotPoint, PlotPoints, PlotResponse, Points};
 
 use super::axis::{self, Scale};
-use super::linked::LinkedPlots;
+use super::linked::{LinkedPlots, nearest};
 use super::number::{Unit, grouped};
 use super::{header, number};
 use crate::app::series::{Curve, Point, Series};
@@ -188,7 +188,7 @@ impl<'a> CurvePlot<'a> {
 
     /// Draws the plot over the whole width.
     pub fn show(self, ui: &mut Ui, state: &mut PlotState, linked: &mut LinkedPlots) {
-        let id = ui.make_persistent_id(("curve plot", self.title));
+        let id = linked.plot_id(self.title);
         ui.vertical(|ui| {
             self.header(ui, state, linked);
             let shown: Vec<&Entry<'_>> = self.entries.iter().filter(|e| state.is_shown(&e.name)).collect();
@@ -324,15 +324,21 @@ impl<'a> CurvePlot<'a> {
         let plot = &response.response;
         let pointer = plot.hover_pos().filter(|_| !plot.dragged());
         let x = pointer.map(|p| response.transform.value_from_position(p).x);
-        // The step is that of a point, so that all plots of the group tell of the same one.
-        let step = x.and_then(|x| {
-            let nearest = shown.iter().filter_map(|e| e.series.nearest(x)).map(|p| p[0]);
-            nearest.reduce(|a, b| if (b - x).abs() < (a - x).abs() { b } else { a })
-        });
-        linked.set_cursor(ui.ctx(), plot.id, step);
+        // The step is that of a point, so that all plots of the group tell of the same one. A plot that the pointer has been
+        // over for a while has its step from before the first plot was drawn.
+        let id = linked.plot_id(self.title);
+        let known = linked.known(id, *response.transform.frame());
+        let step = x.and_then(|x| known.or_else(|| nearest(shown.iter().map(|e| e.series), x)));
+        if step.is_some() {
+            linked.place(*response.transform.frame());
+        }
+        linked.set_cursor(ui.ctx(), id, step);
         let Some(step) = step else { return };
         let anchor = PopupAnchor::Pointer;
         Tooltip::always_open(ui.ctx().clone(), plot.layer_id, plot.id, anchor).gap(12.0).show(|ui| {
+            // As high as their text: as rows of controls they would stand far apart.
+            ui.spacing_mut().interact_size.y = 0.0;
+            ui.spacing_mut().item_spacing.y = 3.0;
             ui.strong(format!("Step {}", grouped(step)));
             for entry in shown {
                 if let Some([at, value]) = value_at(entry.series, step) {

@@ -10,8 +10,8 @@
 //! let mut loss = Curve::new(0.9);
 //! (1..=100).for_each(|step| loss.push(step as f64, 3.0 / step as f64));
 //! let (mut state, mut linked) = (PlotState::default(), LinkedPlots::new("train"));
-//! linked.cover([loss.raw()]);
 //! let output = Context::default().run_ui(RawInput::default(), |ui| {
+//!     linked.cover(ui.ctx(), [loss.raw()].into_iter());
 //!     CurvePlot::new("Loss", Unit::Named("nats"))
 //!         .curve("train", &loss, Color32::from_rgb(0, 114, 178))
 //!         .show(ui, &mut state, &mut linked);

@@ -44,7 +44,7 @@ fn room() -> Room {
 
 fn draw(ui: &mut Ui, room: &mut Room) {
     let Room { train, validation, rate, loss, learning, linked } = room;
-    linked.cover([train.raw(), validation, rate]);
+    linked.cover(ui.ctx(), [train.raw(), &*validation, &*rate].into_iter());
     CurvePlot::new("Loss", Unit::Named("nats"))
         .curve("train", train, BLUE)
         .marked("validation", validation, ORANGE)
@@ -141,6 +141,32 @@ fn the_pointer_reads_every_curve_with_its_unit_in_all_plots() {
 }
 
 #[test]
+fn the_cursor_goes_when_the_plot_under_the_pointer_moves_away_or_is_no_longer_drawn() {
+    let above = |ui: &mut Ui, (room, height): &mut (Room, f32)| {
+        // Widgets above a plot change the ids that are counted.
+        for _ in 0..(*height / 20.0) as usize {
+            ui.label("a banner");
+        }
+        if *height < 1000.0 {
+            draw(ui, room);
+        } else {
+            room.linked.hidden(ui.ctx(), "Loss");
+        }
+    };
+    for height in [160.0, 1000.0] {
+        let mut harness = Harness::builder().with_size(Vec2::new(800.0, 760.0)).build_ui_state(above, (room(), 0.0));
+        harness.run();
+        let frame = harness.get_by_label("Loss plot").rect();
+        harness.hover_at(pos2(frame.center().x, frame.top() + 20.0));
+        harness.run();
+        assert!(harness.state().0.linked.cursor().is_some());
+        harness.state_mut().1 = height;
+        harness.run();
+        assert_eq!(harness.state().0.linked.cursor(), None);
+    }
+}
+
+#[test]
 fn a_dragged_box_zooms_all_plots_and_a_double_click_follows_the_run_again() {
     let mut harness = harness();
     let frame = plot(&harness, "Loss plot");
@@ -213,7 +239,7 @@ fn nothing_to_draw_and_odd_values_do_no_harm() {
     let (mut state, mut linked) = (PlotState::default(), LinkedPlots::new("odd"));
     let mut odd = Series::default();
     let mut harness = Harness::builder().with_size(Vec2::new(400.0, 300.0)).build_ui(|ui| {
-        linked.cover([&odd]);
+        linked.cover(ui.ctx(), [&odd].into_iter());
         let plot = CurvePlot::new("Odd", Unit::Bytes).line("odd", &odd, BLUE).reference("none", f64::NAN, GREEN);
         plot.show(ui, &mut state, &mut linked);
     });
@@ -225,7 +251,7 @@ fn nothing_to_draw_and_odd_values_do_no_harm() {
         for log in [false, true] {
             state.set_log(log);
             let mut harness = Harness::builder().with_size(Vec2::new(400.0, 300.0)).build_ui(|ui| {
-                linked.cover([&odd]);
+                linked.cover(ui.ctx(), [&odd].into_iter());
                 let plot = CurvePlot::new("Odd", Unit::None).line("odd", &odd, BLUE).from_zero();
                 plot.show(ui, &mut state, &mut linked);
             });
@@ -249,11 +275,30 @@ fn a_new_step_takes_one_frame() {
     };
     let mut harness = builder().build_ui_state(counted, room());
     harness.run();
-    frames.set(0);
-    harness.state_mut().train.push(1001.0, 1.0);
-    harness.run();
-    // `run` draws until nobody asks for another frame, at least one.
-    assert_eq!(frames.get(), 1);
+    // Also under a pointer that stays where it is, wherever.
+    let middle = |harness: &Harness<'_, Room>, plot: &str| harness.get_by_label(plot).rect().center();
+    let places = [None, Some(middle(&harness, "Loss plot")), Some(middle(&harness, "Learning rate plot"))];
+    for (step, place) in (0..).zip(places) {
+        if let Some(place) = place {
+            harness.hover_at(place);
+            harness.run();
+        }
+        let before = harness.state().linked.cursor();
+        assert_eq!(before.is_some(), place.is_some());
+        frames.set(0);
+        // Many steps at once: the pointer lies over another one then.
+        for more in 1..=100 {
+            harness.state_mut().train.push(f64::from(1000 + 100 * step + more), 1.0);
+        }
+        harness.run();
+        // `run` draws until nobody asks for another frame, at least one.
+        assert_eq!(frames.get(), 1, "{place:?}");
+        let after = harness.state().linked.cursor();
+        assert!(place.is_none() || after > before, "{before:?} {after:?}");
+        if let Some(step) = after {
+            assert!(harness.query_by_label(&format!("Step {}", grouped(step))).is_some());
+        }
+    }
 }
 
 #[test]

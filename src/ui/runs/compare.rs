@@ -66,7 +66,7 @@ pub fn curves(
             ui.label(RichText::new("No step was recorded.").weak());
             return;
         }
-        linked.cover(ready.iter().flat_map(|(_, _, view)| [view.loss.raw(), &view.validation]));
+        linked.cover(ui.ctx(), ready.iter().flat_map(|(_, _, view)| [view.loss.raw(), &view.validation]));
         let mut plot = CurvePlot::new("Loss", Unit::Named("nats")).height(220.0);
         for (name, color, view) in &ready {
             plot = match ready.len() {

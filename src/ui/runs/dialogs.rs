@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use eframe::egui::{self, Context, Id, Key, Label, TextEdit};
+use eframe::egui::{self, Context, Key, Label, TextEdit};
 use egui_material_icons::icons;
 
 use crate::app::Command;
 use crate::app::command::Commands;
 use crate::app::runs::RunsCommand;
 use crate::engine::train::run_dir::RunSummary;
-use crate::ui::widgets::{icon_text_button, primary_button, strong};
+use crate::ui::widgets::{answer_at_enter, dialog, icon_text_button, primary_button, strong};
 
 /// The question that is open.
 #[derive(Default)]
@@ -40,39 +40,36 @@ impl View {
         let Some(asking) = &mut self.asking else { return };
         let mut answer = None;
         let mut done = false;
-        let frame = egui::Frame::popup(&ctx.global_style()).inner_margin(16);
-        let modal = egui::Modal::new(Id::unique("runs-dialog")).frame(frame).show(ctx, |ui| {
-            ui.set_width(440.0);
-            ui.spacing_mut().item_spacing.y = 8.0;
-            match asking {
-                Asking::Name(run, name, fresh) => {
-                    ui.label(strong("Rename the run").size(17.0));
-                    ui.label("Its folder keeps its own name. Leave it empty to call it by that again.");
-                    let response = ui.add(TextEdit::singleline(name).desired_width(f32::INFINITY));
-                    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Name of the run"));
-                    if std::mem::take(fresh) {
-                        response.request_focus();
+        let modal = dialog(ctx, "runs-dialog", 440.0, |ui| match asking {
+            Asking::Name(run, name, fresh) => {
+                ui.label(strong("Rename the run").size(17.0));
+                ui.label("Its folder keeps its own name. Leave it empty to call it by that again.");
+                let response = ui.add(TextEdit::singleline(name).desired_width(f32::INFINITY));
+                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Name of the run"));
+                if std::mem::take(fresh) {
+                    response.request_focus();
+                }
+                let entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+                ui.horizontal(|ui| {
+                    if primary_button(ui, icons::ICON_CHECK, "Rename it", true).clicked() || entered {
+                        answer = Some(RunsCommand::Rename(run.clone(), name.clone()));
                     }
-                    let entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
-                    ui.horizontal(|ui| {
-                        if primary_button(ui, icons::ICON_CHECK, "Rename it", true).clicked() || entered {
-                            answer = Some(RunsCommand::Rename(run.clone(), name.clone()));
-                        }
-                        done = ui.button("Keep the name").clicked();
-                    });
-                }
-                Asking::Delete(run, name) => {
-                    ui.label(strong("Move the run to the trash?").size(17.0));
-                    let text = format!("{name}: its curves, samples, checkpoints and adapter.");
-                    ui.add(Label::new(text).wrap());
-                    ui.add_space(6.0);
-                    ui.horizontal(|ui| {
-                        if icon_text_button(ui, icons::ICON_DELETE, "Move to the trash").clicked() {
-                            answer = Some(RunsCommand::Delete(run.clone()));
-                        }
-                        done = ui.button("Keep the run").clicked();
-                    });
-                }
+                    done = ui.button("Keep the name").clicked();
+                });
+            }
+            Asking::Delete(run, name) => {
+                ui.label(strong("Move the run to the trash?").size(17.0));
+                let text = format!("{name}: its curves, samples, checkpoints and adapter.");
+                ui.add(Label::new(text).wrap());
+                ui.add_space(6.0);
+                ui.horizontal(|ui| {
+                    if icon_text_button(ui, icons::ICON_DELETE, "Move to the trash").clicked() {
+                        answer = Some(RunsCommand::Delete(run.clone()));
+                    }
+                    let keep = ui.button("Keep the run");
+                    answer_at_enter(ui, &keep);
+                    done = keep.clicked();
+                });
             }
         });
         let answered = answer.is_some();

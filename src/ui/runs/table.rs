@@ -13,7 +13,7 @@ use crate::app::{Command, Studio};
 use crate::engine::config::shorten_home;
 use crate::engine::train::run_dir::{RunSummary, Status};
 use crate::ui::theme::palette;
-use crate::ui::widgets::badge;
+use crate::ui::widgets::{badge, focus_ring};
 use crate::units::{duration, grouped};
 
 const ROW: f32 = 28.0;
@@ -75,7 +75,7 @@ impl Column {
             (Column::Model, 120.0, MEDIUM),
             (Column::Data, 100.0, WIDE),
             (Column::Status, 104.0, 0.0),
-            (Column::Steps, 66.0, 0.0),
+            (Column::Steps, 104.0, 0.0),
             (Column::Loss, 50.0, 0.0),
             (Column::Validation, 92.0, 0.0),
             (Column::Trained, 84.0, WIDE),
@@ -116,7 +116,8 @@ impl View {
         ScrollArea::horizontal().id_salt("runs-sideways").show(ui, |ui| {
             let mut table = TableBuilder::new(ui)
                 .id_salt(("runs", columns.len()))
-                .sense(Sense::click())
+                // Not for the keyboard: the name is the button of its row.
+                .sense(Sense::CLICK)
                 .striped(false)
                 .max_scroll_height(MOST_HEIGHT)
                 .auto_shrink([false, true])
@@ -160,6 +161,7 @@ impl View {
             false => Button::new(text),
         };
         let response = ui.add(button.frame(false));
+        focus_ring(ui, &response);
         let name = format!("Sort by {}", column.title());
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
         if response.on_hover_text(column.help()).clicked() {
@@ -244,6 +246,7 @@ fn cell(ui: &mut Ui, column: Column, run: &RunSummary, studio: &Studio) -> bool 
         Column::Name => {
             let selected = studio.runs.selected.as_ref() == Some(&run.path);
             let response = ui.add(Button::new(&run.name).frame(false).truncate());
+            focus_ring(ui, &response);
             let name = format!("Select {}", run.name);
             response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &name));
             return response.on_hover_text(shorten_home(&run.path)).clicked();
@@ -258,8 +261,8 @@ fn cell(ui: &mut Ui, column: Column, run: &RunSummary, studio: &Studio) -> bool 
             }
         }
         Column::Steps => show(match run.total_steps {
-            Some(total) => format!("{} of {total}", run.steps),
-            None => run.steps.to_string(),
+            Some(total) => format!("{} of {}", grouped(run.steps as u64), grouped(total as u64)),
+            None => grouped(run.steps as u64),
         }),
         Column::Loss => show(loss(run.last_loss)),
         Column::Validation => show(loss(run.best_validation_loss)),

@@ -31,6 +31,18 @@ enum Kind {
     Memory,
 }
 
+impl Kind {
+    fn title(self) -> &'static str {
+        match self {
+            Kind::Loss => "Loss",
+            Kind::Rate => "Learning rate",
+            Kind::Norm => "Gradient norm",
+            Kind::Speed => "Speed",
+            Kind::Memory => "Memory",
+        }
+    }
+}
+
 const SMALL: [[Kind; 2]; 2] = [[Kind::Rate, Kind::Norm], [Kind::Speed, Kind::Memory]];
 
 /// What the plots remember: zoom, cursor, hidden curves.
@@ -94,7 +106,7 @@ impl Curves {
     /// Loss over the whole width, the others two by two.
     fn all(&mut self, ui: &mut Ui, view: &RunView, device: u64, large: f32, small: f32) {
         let rest = [&view.validation, &view.learning_rate, &view.grad_norm, &view.memory];
-        self.linked.cover([view.loss.raw(), view.speed.raw()].into_iter().chain(rest));
+        self.linked.cover(ui.ctx(), [view.loss.raw(), view.speed.raw()].into_iter().chain(rest));
         self.plot(ui, Kind::Loss, view, device, large);
         for row in SMALL {
             ui.add_space(4.0);
@@ -106,10 +118,12 @@ impl Curves {
     }
 
     fn plot(&mut self, ui: &mut Ui, kind: Kind, view: &RunView, device: u64, height: f32) {
+        let title = kind.title();
         let Remembered { state, height: known } = &mut self.plots[kind as usize];
         let place = Rect::from_min_size(ui.cursor().min, vec2(ui.available_width(), *known));
         if *known > 0.0 && !ui.is_rect_visible(place) {
             // Scrolled away: its place is enough.
+            self.linked.hidden(ui.ctx(), title);
             ui.allocate_space(place.size());
             return;
         }
@@ -117,24 +131,25 @@ impl Curves {
         let weak = palette(ui).weak;
         let plot = match kind {
             Kind::Loss => {
-                let plot = CurvePlot::new("Loss", Unit::Named("nats")).curve("training", &view.loss, blue);
+                let plot = CurvePlot::new(title, Unit::Named("nats")).curve("training", &view.loss, blue);
                 match view.validation.last() {
                     Some(_) => plot.marked("validation", &view.validation, orange),
                     None => plot,
                 }
             }
-            Kind::Rate => CurvePlot::new("Learning rate", Unit::None).line("rate", &view.learning_rate, green),
-            Kind::Norm => CurvePlot::new("Gradient norm", Unit::None).line("norm", &view.grad_norm, pink),
-            Kind::Speed => CurvePlot::new("Speed", Unit::Named("tok/s")).curve("speed", &view.speed, red),
-            Kind::Memory => memory(view, device, blue, orange, weak),
+            Kind::Rate => CurvePlot::new(title, Unit::None).line("rate", &view.learning_rate, green),
+            Kind::Norm => CurvePlot::new(title, Unit::None).line("norm", &view.grad_norm, pink),
+            Kind::Speed => CurvePlot::new(title, Unit::Named("tok/s")).curve("speed", &view.speed, red),
+            Kind::Memory => memory(title, view, device, [blue, orange, weak]),
         };
         let drawn = ui.vertical(|ui| plot.height(height).show(ui, state, &mut self.linked));
         *known = drawn.response.rect.height();
     }
 }
 
-fn memory(view: &RunView, device: u64, color: Color32, planned: Color32, other: Color32) -> CurvePlot<'_> {
-    let plot = CurvePlot::new("Memory", Unit::Bytes).from_zero().line("used", &view.memory, color);
+fn memory<'a>(title: &'a str, view: &'a RunView, device: u64, colors: [Color32; 3]) -> CurvePlot<'a> {
+    let [color, planned, other] = colors;
+    let plot = CurvePlot::new(title, Unit::Bytes).from_zero().line("used", &view.memory, color);
     let plot = match view.plan_bytes {
         Some(bytes) => plot.reference("plan", bytes as f64, planned),
         None => plot,

@@ -1,14 +1,15 @@
 //! The room, driven by accessible names.
 
-use eframe::egui::{Theme, ViewportEvent, ViewportId};
+use eframe::egui::{Key, Modifiers, Theme, ViewportEvent, ViewportId};
 use egui_kittest::kittest::{NodeT, Queryable};
 
 use super::super::testing::TestWindow;
 use super::Picture;
 use crate::app::live::Ending;
 use crate::app::training::Phase;
-use crate::app::{Command, Room};
-use crate::engine::config::RunConfig;
+use crate::app::{Command, Readiness, Room};
+use crate::engine::config::{Checkpointing, RunConfig};
+use crate::engine::device::Device;
 use crate::engine::train::{Event, Stop};
 
 fn window(change: impl FnOnce(&mut RunConfig)) -> TestWindow {
@@ -207,6 +208,124 @@ fn what_is_missing_is_said_and_start_does_nothing() {
     assert_eq!(w.window().studio.shared.prefs.room, Room::Data);
 }
 
+/// The rooms of the checks, as they are said to who cannot see them.
+fn refused(w: &TestWindow, check: &str) {
+    w.harness.get_by_label(&format!("{check}: cannot begin"));
+    assert!(w.harness.get_by_label("Start training").accesskit_node().is_disabled(), "{check}");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_with_a_button_that_makes_it_fit() {
+    let mut w = window(|run| {
+        run.train.checkpointing = Checkpointing::None;
+        run.train.batch_size = 8;
+    });
+    let with = |w: &mut TestWindow, checkpointing: Checkpointing| {
+        let mut run = w.window().studio.shared.run.clone();
+        run.train.checkpointing = checkpointing;
+        w.window().studio.apply(Command::Edit(Box::new(run)));
+        w.window().studio.pricing.bytes()
+    };
+    let (least, whole) = (with(&mut w, Checkpointing::PerLayer), with(&mut w, Checkpointing::None));
+    assert!(least < whole);
+    w.window().studio.fix_device(Device {
+        kind: "cpu",
+        name: "A small processor".into(),
+        cores: 2,
+        threads: 2,
+        memory_bytes: 4 * whole,
+        available_bytes: (least + whole) / 2,
+        features: Vec::new(),
+    });
+    w.harness.run_steps(2);
+    refused(&w, "Memory");
+    // The bar at the bottom says it in every room.
+    assert!(w.harness.query_all_by_label_contains("does not fit: ").next().is_some());
+    w.picture("train-does-not-fit");
+    // Also for who knows the key.
+    w.window().studio.apply(Command::Start);
+    w.harness.run_steps(2);
+    assert!(w.window().studio.training.is_none());
+    w.click("Compute activations again");
+    assert_eq!(w.window().studio.shared.run.train.checkpointing, Checkpointing::PerLayer);
+    assert!(w.window().studio.may_start());
+    assert!(w.harness.query_all_by_label_contains("does not fit: ").next().is_none());
+}
+
+#[test]
+fn rows_that_are_none_and_a_model_that_is_none_are_refused_in_this_room_too() {
+    let mut w = window(|_| {});
+    let folder = w.folder.path().to_path_buf();
+    for (name, text) in [
+        ("empty.jsonl", ""),
+        ("broken.jsonl", "{\"question\": \"q\", \"answer\": "),
+        ("silent.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}\n"),
+    ] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        let mut run = w.window().studio.shared.run.clone();
+        run.data.train = path.display().to_string();
+        w.window().studio.apply(Command::Edit(Box::new(run)));
+        w.wait_until_ready();
+        refused(&w, "Data");
+    }
+    let mut run = RunConfig::default();
+    run.model.source = folder.join("broken.gguf").display().to_string();
+    run.data.train = "builtin:pirate".into();
+    std::fs::write(&run.model.source, b"GGUF\x03\0\0\0").unwrap();
+    w.window().studio.apply(Command::Edit(Box::new(run)));
+    w.wait_until_ready();
+    refused(&w, "Model");
+    w.click("Choose another model");
+    assert_eq!(w.window().studio.shared.prefs.room, Room::Model);
+}
+
+#[test]
+fn rows_that_go_or_change_after_the_checks_are_seen_at_the_start() {
+    let row = |answer: &str| format!("{{\"question\":\"What is it?\",\"answer\":\"{answer}\"}}\n");
+    let mut w = window(|run| run.train.max_steps = 2);
+    let path = w.folder.path().join("rows.jsonl");
+    std::fs::write(&path, row("a").repeat(8)).unwrap();
+    let choose = |w: &mut TestWindow| {
+        let mut run = w.window().studio.shared.run.clone();
+        run.data.train = path.display().to_string();
+        w.window().studio.apply(Command::Edit(Box::new(run)));
+        w.wait("the gate is open", 60, |w| w.studio.may_start());
+    };
+    choose(&mut w);
+    std::fs::remove_file(&path).unwrap();
+    w.click("Start training");
+    w.wait("the run has ended", 60, |w| ending(w).is_some());
+    assert_eq!(ending(w.window()), Some(Ending::Failed));
+    assert!(w.harness.query_all_by_label_contains("rows.jsonl").count() > 0);
+    w.picture("train-rows-gone");
+    w.click("Back to the checks");
+    // Others are trained, as they are when the run begins.
+    std::fs::write(&path, row("b").repeat(8)).unwrap();
+    w.window().studio.apply(Command::Start);
+    w.wait("the run has ended", 60, |w| ending(w).is_some());
+    assert_eq!(ending(w.window()), Some(Ending::Finished), "{:?}", w.window().studio.view.as_ref().unwrap().failure);
+}
+
+#[test]
+fn a_run_whose_folder_is_deleted_ends_with_its_reason() {
+    let mut w = window(|run| {
+        run.train.max_steps = 5000;
+        run.output.save_every = 3;
+    });
+    w.click("Start training");
+    w.wait("a checkpoint", 60, |w| w.studio.view.as_ref().is_some_and(|v| v.checkpoint.is_some()));
+    let dir = w.window().studio.view.as_ref().unwrap().dir.clone().unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    w.wait("the run has ended", 60, |w| ending(w).is_some());
+    assert_eq!(ending(w.window()), Some(Ending::Failed));
+    let failure = w.window().studio.view.as_ref().unwrap().failure.clone().unwrap();
+    assert!(failure.contains(&dir.display().to_string()), "{failure}");
+    w.picture("train-folder-gone");
+    w.click("Start another");
+    w.wait("the gate is open", 30, |w| w.studio.may_start());
+}
+
 /// Sets these rows, which take a while to be read.
 fn type_rows(w: &mut TestWindow, path: &str) {
     w.window().studio.data.held_up = Some(std::time::Duration::from_secs(3));
@@ -323,10 +442,22 @@ fn closing_the_window_while_training_asks() {
     };
     close(&mut w);
     w.picture("train-closing");
+    let asks = |w: &TestWindow| w.harness.query_by_label("Go on training").is_some();
     w.click("Go on training");
-    assert!(w.window().studio.is_training());
+    assert!(w.window().studio.is_training() && !asks(&w));
+    // What waits behind the question takes no keys, and Escape leaves all as it is.
     close(&mut w);
-    w.click("Stop, keep it and quit");
+    w.harness.key_press_modifiers(Modifiers::COMMAND, Key::P);
+    w.harness.run_steps(2);
+    assert_eq!(w.window().studio.training.as_ref().unwrap().phase, Phase::Running);
+    w.harness.key_press(Key::Escape);
+    w.harness.run_steps(2);
+    assert!(w.window().studio.is_training() && !asks(&w));
+    let Readiness::Training(share) = w.window().studio.readiness(Room::Train) else { panic!("the rail tells nothing") };
+    assert!(share > 0.0 && share < 1.0);
+    // Enter loses nothing.
+    close(&mut w);
+    w.harness.key_press(Key::Enter);
     w.wait("the run is kept", 30, |w| ending(w) == Some(Ending::Stopped));
 }
 

@@ -150,6 +150,12 @@ impl RunDir {
         if let Event::Note { message } = event {
             return self.log(message);
         }
+        // What is open can still be written to; what comes next, a checkpoint, would make a folder that is no run.
+        if let Event::Step { .. } = event
+            && !self.path.join("run.toml").exists()
+        {
+            return Err(Error::file("the run's folder was deleted or moved while it was trained", &self.path));
+        }
         let (file, name) = match event {
             Event::Sample { .. } => (&mut self.samples, "samples.jsonl"),
             _ => (&mut self.metrics, "metrics.jsonl"),
