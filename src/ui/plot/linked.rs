@@ -74,9 +74,9 @@ impl LinkedPlots {
     pub fn cover<'a>(&mut self, ctx: &Context, curves: impl Iterator<Item = &'a Series> + Clone) {
         let each = curves.clone().filter_map(|curve| Some((curve.first()?[0], curve.last()?[0])));
         self.extent = each.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
-        let Some((_, step)) = &mut self.cursor else { return };
         let Some(pointer) = ctx.input(|input| input.pointer.hover_pos()) else { return };
-        if let Some(now) = self.step_at(pointer.x).and_then(|x| nearest(curves, x)) {
+        let now = self.step_at(pointer.x).and_then(|x| nearest(curves, x));
+        if let (Some((_, step)), Some(now)) = (&mut self.cursor, now) {
             *step = now;
         }
     }
