@@ -422,13 +422,13 @@ mod tests {
         (least.train.batch_size, least.train.grad_accumulation) = (1, 16);
         least.train.optimizer = smaller_optimizers(least.train.optimizer).last().copied().unwrap_or_default();
         least.model.quantization = Quantization::Nf4;
-        least.data.max_seq_len = 256;
+        least.data.max_seq_len = 448;
         let offer = make_it_fit(&case.inputs(case.needed(&least)), &run()).unwrap();
-        assert!(offer.cuts_rows() && offer.label().ends_with("rows cut at 256 tokens"), "{offer:?}");
+        assert!(offer.cuts_rows() && offer.label().ends_with("rows cut at 448 tokens"), "{offer:?}");
         assert_eq!(offer.verb(), "Make it fit, and cut rows");
         assert_eq!(make_it_fit(&case.inputs(1 << 30), &run()), None, "no setting makes 70 billion numbers fit");
         let refused = refuse(&case.inputs(case.needed(&least)), &run()).unwrap_err().to_string();
-        assert!(refused.contains("data.max_seq_len=256, which cuts longer rows"), "{refused}");
+        assert!(refused.contains("data.max_seq_len=448, which cuts longer rows"), "{refused}");
         let refused = refuse(&case.inputs(1 << 30), &run()).unwrap_err().to_string();
         assert!(refused.ends_with("choose a smaller model, or close other programs"), "{refused}");
     }

@@ -235,6 +235,8 @@ fn what_does_not_fit_is_refused_with_a_button_that_makes_it_fit() {
         threads: 2,
         memory_bytes: 4 * whole,
         available_bytes: (least + whole) / 2,
+        others_bytes: 0,
+        driver: None,
         features: Vec::new(),
     });
     w.harness.run_steps(2);
@@ -246,8 +248,10 @@ fn what_does_not_fit_is_refused_with_a_button_that_makes_it_fit() {
     w.window().studio.apply(Command::Start);
     w.harness.run_steps(2);
     assert!(w.window().studio.training.is_none());
-    w.click("Compute activations again");
-    assert_eq!(w.window().studio.shared.run.train.checkpointing, Checkpointing::PerLayer);
+    // The gate and the bar offer the same.
+    w.harness.query_all_by_label("Make it fit").next().expect("an offer").click();
+    w.harness.run_steps(3);
+    assert_eq!(w.window().studio.shared.run.train.checkpointing, Checkpointing::Auto);
     assert!(w.window().studio.may_start());
     assert!(w.harness.query_all_by_label_contains("does not fit: ").next().is_none());
 }

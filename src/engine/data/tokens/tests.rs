@@ -115,7 +115,11 @@ fn what_is_kept_on_the_disk_is_what_was_in_memory() {
         true
     });
     let found = found.unwrap();
-    assert!(calls < while_making && calls <= 2, "the second time the file is hashed and no row is read: {calls}");
+    let pieces = std::fs::metadata(&path).unwrap().len().div_ceil(crate::engine::digest::BUFFER as u64) as usize;
+    assert!(
+        calls < while_making && calls <= pieces + 1,
+        "the second time the file is hashed and no row is read: {calls}"
+    );
     for other in [&made, &found] {
         assert_eq!((&other.summary, other.len()), (&memory.summary, 7200));
         for row in (0..7200).step_by(13) {

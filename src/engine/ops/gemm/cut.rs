@@ -18,8 +18,8 @@ const MOST_UNITS: usize = 384;
 /// Units of a stretch of a sum so long that its left operand fits no cache, see [`Cut::long`].
 const LONG_UNITS: usize = 128;
 
-/// Lanes of a left operand that is read from main memory: 8 MiB.
-const LONG_LANES: usize = 2 << 20;
+/// Units of such a sum. Not its bytes: a smaller batch must not be cut in another way, whose memory was not planned.
+const LONG: usize = 8192;
 
 /// Most rows that a task passes over its panels when sums are kept aside, so that they stay in the cache.
 const MOST_ROWS: usize = 1024;
@@ -100,7 +100,7 @@ pub(super) fn cut_shapes(
     let panels: usize = outputs.iter().map(|o| o.cols.div_ceil(kernel.nr)).sum();
     // More tasks than threads, so that a slow thread does not hold up the others.
     let sharing = panels.div_ceil(threads * TASKS).max(1);
-    let mut cuts: Vec<Cut> = outputs.iter().map(|o| Cut::new(kernel, o, sharing, strips * height)).collect();
+    let mut cuts: Vec<Cut> = outputs.iter().map(|o| Cut::new(kernel, o, sharing)).collect();
     let groups: usize = cuts.iter().map(|c| c.groups).sum();
     for cut in &mut cuts {
         let wanted = match threads {
@@ -119,12 +119,11 @@ pub(super) fn cut_shapes(
 }
 
 impl Cut {
-    fn new(kernel: &Kernel, output: &SumShape, sharing: usize, rows: usize) -> Cut {
+    fn new(kernel: &Kernel, output: &SumShape, sharing: usize) -> Cut {
         // Columns that are decoded together must be in one group, which may leave less room along k.
         let granularity = output.granularity;
         let panels = output.cols.div_ceil(kernel.nr);
-        let lanes = rows * output.units.iter().sum::<usize>();
-        let long = lanes > LONG_LANES && panels * LONG_UNITS * kernel.nr <= 2 * PANEL_LANES;
+        let long = output.units.iter().sum::<usize>() >= LONG && panels * LONG_UNITS * kernel.nr <= 2 * PANEL_LANES;
         let most = (PANEL_LANES / (granularity * kernel.nr)).clamp(LONG_UNITS, MOST_UNITS);
         let stretches = stretches(output.units.iter().copied(), if long { LONG_UNITS } else { most });
         let units = stretches.iter().map(|s| s.units).max().unwrap_or(0);
