@@ -16,6 +16,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use ::safetensors::tensor::TensorInfo;
 
 use super::atomic::atomic_write_with;
 use super::stored::{Bytes, DenseType, Stored, map_file, release_pages};
+use crate::engine::positioned::read_exact_at;
 use crate::engine::{Error, Result};
 
 /// An open, memory-mapped safetensors file whose header has been checked against the file's length.
@@ -138,41 +140,99 @@ pub struct TensorData<'a> {
     pub dtype: Dtype,
     /// Dimensions, outermost first.
     pub shape: Vec<usize>,
-    /// The elements, row-major, little-endian.
-    pub bytes: Cow<'a, [u8]>,
+    /// The elements, row-major.
+    pub content: Content<'a>,
+}
+
+/// The elements of a tensor to write.
+#[derive(Clone, Debug)]
+pub enum Content<'a> {
+    /// In memory, little-endian.
+    Bytes(Cow<'a, [u8]>),
+    /// In another file, in the machine's byte order: copied piece by piece.
+    File {
+        /// The file.
+        file: &'a File,
+        /// Where they begin.
+        at: u64,
+        /// Their size in bytes.
+        len: usize,
+    },
+}
+
+/// What is copied at a time.
+const PIECE: usize = 256 * 1024;
+
+impl Content<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Content::Bytes(bytes) => bytes.len(),
+            Content::File { len, .. } => *len,
+        }
+    }
+
+    /// Writes elements of that many bytes each.
+    fn write(&self, element: usize, into: &mut impl Write) -> std::io::Result<()> {
+        match self {
+            Content::Bytes(bytes) => into.write_all(bytes),
+            Content::File { file, at, len } => {
+                let mut buffer = vec![0; PIECE.min(*len)];
+                for start in (0..*len).step_by(PIECE) {
+                    let piece = &mut buffer[..PIECE.min(len - start)];
+                    read_exact_at(file, at + start as u64, piece)?;
+                    if cfg!(target_endian = "big") {
+                        piece.chunks_exact_mut(element.max(1)).for_each(<[u8]>::reverse);
+                    }
+                    into.write_all(piece)?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 impl<'a> TensorData<'a> {
     /// A tensor of `f32`.
     pub fn f32(name: impl Into<String>, shape: &[usize], values: &'a [f32]) -> Self {
-        Self { name: name.into(), dtype: Dtype::F32, shape: shape.to_vec(), bytes: little_endian(values) }
+        Self { name: name.into(), dtype: Dtype::F32, shape: shape.to_vec(), content: little_endian(values) }
     }
 
     /// A tensor of bfloat16.
     pub fn bf16(name: impl Into<String>, shape: &[usize], values: &'a [bf16]) -> Self {
-        Self { name: name.into(), dtype: Dtype::BF16, shape: shape.to_vec(), bytes: little_endian(values) }
+        Self { name: name.into(), dtype: Dtype::BF16, shape: shape.to_vec(), content: little_endian(values) }
     }
 
     /// A tensor of bytes.
     pub fn u8(name: impl Into<String>, shape: &[usize], values: &'a [u8]) -> Self {
-        Self { name: name.into(), dtype: Dtype::U8, shape: shape.to_vec(), bytes: Cow::Borrowed(values) }
+        Self {
+            name: name.into(),
+            dtype: Dtype::U8,
+            shape: shape.to_vec(),
+            content: Content::Bytes(Cow::Borrowed(values)),
+        }
     }
 
     /// A tensor of 64-bit integers.
     pub fn u64(name: impl Into<String>, shape: &[usize], values: &'a [u64]) -> Self {
-        Self { name: name.into(), dtype: Dtype::U64, shape: shape.to_vec(), bytes: little_endian(values) }
+        Self { name: name.into(), dtype: Dtype::U64, shape: shape.to_vec(), content: little_endian(values) }
+    }
+
+    /// A tensor of `f32` that lies in a file from `at` on, in the machine's byte order.
+    pub fn f32_in_file(name: impl Into<String>, shape: &[usize], file: &'a File, at: u64) -> Self {
+        let content = Content::File { file, at, len: 4 * shape.iter().product::<usize>() };
+        Self { name: name.into(), dtype: Dtype::F32, shape: shape.to_vec(), content }
     }
 }
 
 /// The bytes of numbers as files hold them.
-fn little_endian<T: bytemuck::NoUninit>(values: &[T]) -> Cow<'_, [u8]> {
+fn little_endian<T: bytemuck::NoUninit>(values: &[T]) -> Content<'_> {
     let bytes: &[u8] = bytemuck::cast_slice(values);
     if cfg!(target_endian = "little") {
-        return Cow::Borrowed(bytes);
+        return Content::Bytes(Cow::Borrowed(bytes));
     }
     let mut swapped = bytes.to_vec();
     swapped.chunks_exact_mut(size_of::<T>().max(1)).for_each(<[u8]>::reverse);
-    Cow::Owned(swapped)
+    Content::Bytes(Cow::Owned(swapped))
 }
 
 /// Writes a safetensors file atomically. The layout is the reference writer's (widest types first, then by name, header
@@ -185,7 +245,7 @@ pub fn write(path: impl AsRef<Path>, tensors: &[TensorData<'_>], metadata: &[(&s
     atomic_write_with(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
-        order.iter().try_for_each(|t| file.write_all(&t.bytes))
+        order.iter().try_for_each(|t| t.content.write(t.dtype.bitsize() / 8, file))
     })
 }
 
@@ -198,8 +258,8 @@ fn header(order: &[&TensorData<'_>], metadata: &[(&str, &str)]) -> std::result::
     let mut at = 0;
     for t in order {
         let size = t.shape.iter().product::<usize>() * t.dtype.bitsize() / 8;
-        if size != t.bytes.len() {
-            return Err(format!("tensor {}: shape {:?} needs {size} bytes, got {}", t.name, t.shape, t.bytes.len()));
+        if size != t.content.len() {
+            return Err(format!("tensor {}: shape {:?} needs {size} bytes, got {}", t.name, t.shape, t.content.len()));
         }
         let entry = serde_json::json!({"dtype": t.dtype, "shape": t.shape, "data_offsets": [at, at + size]});
         if t.name == "__metadata__" || entries.insert(t.name.clone(), entry).is_some() {
@@ -244,6 +304,24 @@ mod tests {
 
     /// The reference writer, given one metadata entry (its map has no order), gives the same bytes.
     #[test]
+    fn a_tensor_in_a_file_is_written_as_one_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        // More than a piece, and an end within one.
+        let values: Vec<f32> = (0..PIECE / 4 + 1000).map(|i| i as f32 + 0.5).collect();
+        std::fs::write(path("values"), bytemuck::cast_slice::<f32, u8>(&values)).unwrap();
+        let file = File::open(path("values")).unwrap();
+        let n = values.len() - 7;
+        let other = TensorData::u8("other", &[2], &[1, 2]);
+        write(path("a"), &[TensorData::f32("x", &[n], &values[7..]), other.clone()], &[]).unwrap();
+        write(path("b"), &[TensorData::f32_in_file("x", &[n], &file, 28), other], &[]).unwrap();
+        assert_eq!(std::fs::read(path("a")).unwrap(), std::fs::read(path("b")).unwrap());
+        // A file that is too short is an error, and no file is left.
+        let long = TensorData::f32_in_file("x", &[n + 1], &file, 28);
+        assert!(write(path("c"), &[long], &[]).is_err() && !path("c").exists());
+    }
+
+    #[test]
     fn the_bytes_are_those_of_the_reference_writer() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.safetensors");
@@ -253,7 +331,8 @@ mod tests {
         let views: Vec<(String, ::safetensors::tensor::TensorView<'_>)> = ours
             .iter()
             .map(|t| {
-                (t.name.clone(), ::safetensors::tensor::TensorView::new(t.dtype, t.shape.clone(), &t.bytes).unwrap())
+                let Content::Bytes(bytes) = &t.content else { panic!("in memory") };
+                (t.name.clone(), ::safetensors::tensor::TensorView::new(t.dtype, t.shape.clone(), bytes).unwrap())
             })
             .collect();
         let metadata = std::collections::HashMap::from([("format".to_string(), "pt".to_string())]);

@@ -194,6 +194,11 @@ fn moment_tensors<'a>(adapter: &'a Adapter, model: &'a ModelConfig, moments: &[T
                     tensors.push(TensorData::f32(name(prefix), &of.shape, x));
                 }
             }
+            TensorView::File { file, m, v } => {
+                for (prefix, at) in MOMENTS.into_iter().zip([m, v]) {
+                    tensors.push(TensorData::f32_in_file(name(prefix), &of.shape, file, at));
+                }
+            }
             TensorView::Blocks(Moments { m, v, m_absmax, v_absmax }) => {
                 for (prefix, codes) in MOMENTS.into_iter().zip([m, v]) {
                     tensors.push(TensorData::u8(name(prefix), &of.shape, codes));

@@ -372,9 +372,9 @@ impl<'a> Trainer<'a> {
 
     fn checkpoint(&mut self) -> Result<()> {
         let Setup { model, adapter, .. } = &self.setup;
-        let moments = self.optimizer.view()?;
+        let moments = self.optimizer.tensors();
         let path = self.run_dir.checkpoint_dir(self.state.step);
-        checkpoint::save(&path, adapter, &model.config, &self.card, &moments.tensors(), &self.state)?;
+        checkpoint::save(&path, adapter, &model.config, &self.card, &moments, &self.state)?;
         self.setup.meter.saved();
         self.run_dir.prune(self.config.output.keep)?;
         self.emit(Event::Checkpoint { step: self.state.step, path })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::engine::formats::safetensors::{TensorData, write};
+use crate::engine::formats::safetensors::{Content, TensorData, write};
 use crate::engine::formats::{ModelSource, open};
 use crate::engine::model::{Activation, ModelConfig, RopeScaling};
 use crate::engine::ops::rope::RopeTable;
@@ -335,12 +335,16 @@ fn a_damaged_quantization_state_is_an_error() {
         let mut tensors = Vec::new();
         for name in file.names() {
             let (info, own) = (file.info(&name).unwrap(), file.bytes(&name).unwrap());
-            let mut data =
-                TensorData { dtype: info.dtype, shape: info.shape.clone(), bytes: own.to_vec().into(), name };
+            let mut data = TensorData {
+                dtype: info.dtype,
+                shape: info.shape.clone(),
+                content: Content::Bytes(own.to_vec().into()),
+                name,
+            };
             if data.name == format!("{weight}.{suffix}") {
                 let Some(bytes) = bytes else { continue };
                 data.shape = vec![bytes.len() * 8 / data.dtype.bitsize()];
-                data.bytes = bytes.to_vec().into();
+                data.content = Content::Bytes(bytes.to_vec().into());
             }
             tensors.push(data);
         }

@@ -15,9 +15,8 @@ mod paged;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::path::Path;
-
-use memmap2::Mmap;
 
 use crate::engine::Result;
 use crate::engine::config::OptimizerKind;
@@ -71,13 +70,15 @@ pub enum TensorView<'a> {
     },
     /// In 8 bits.
     Blocks(&'a Moments),
-}
-
-/// The state as a checkpoint saves it.
-pub(super) enum StateView<'a> {
-    Memory(&'a [TensorMoments]),
-    /// The file, mapped: all first moments, then all second ones.
-    Mapped(Mmap, &'a [usize]),
+    /// In 32 bits in a file, in the machine's byte order.
+    File {
+        /// The file.
+        file: &'a File,
+        /// Where the first moment begins, in bytes.
+        m: u64,
+        /// Where the second moment begins.
+        v: u64,
+    },
 }
 
 impl Optimizer {
@@ -163,29 +164,11 @@ impl Optimizer {
         Ok(converted)
     }
 
-    /// The state, to be saved.
-    pub(super) fn view(&self) -> Result<StateView<'_>> {
-        Ok(match &self.state {
-            State::Memory(tensors) => StateView::Memory(tensors),
-            State::Paged(moments) => StateView::Mapped(moments.map()?, moments.tensors()),
-        })
-    }
-}
-
-impl StateView<'_> {
-    /// The moments of every tensor in order.
+    /// The moments of every tensor in order, to be saved.
     pub(super) fn tensors(&self) -> Vec<TensorView<'_>> {
-        match self {
-            StateView::Memory(tensors) => tensors.iter().map(TensorMoments::view).collect(),
-            StateView::Mapped(map, tensors) => {
-                let (m, v) = bytemuck::cast_slice(map).split_at(tensors.iter().sum());
-                let mut at = 0;
-                let mut of_tensor = |n: &usize| {
-                    at += n;
-                    TensorView::Full { m: &m[at - n..at], v: &v[at - n..at] }
-                };
-                tensors.iter().map(&mut of_tensor).collect()
-            }
+        match &self.state {
+            State::Memory(tensors) => tensors.iter().map(TensorMoments::view).collect(),
+            State::Paged(moments) => moments.views(),
         }
     }
 }

@@ -11,10 +11,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use rayon::prelude::*;
 
-use super::Step;
+use super::{Step, TensorView};
 use crate::engine::positioned::{read_exact_at, write_all_at};
 use crate::engine::{Error, Result};
 
@@ -66,11 +65,6 @@ impl PagedMoments {
         Ok(moments)
     }
 
-    /// Parameters of each tensor.
-    pub(super) fn tensors(&self) -> &[usize] {
-        &self.tensors
-    }
-
     #[cfg(test)]
     pub(super) fn bytes_in_memory(&self) -> usize {
         self.pages.iter().flatten().map(|page| size_of_val(page.as_slice())).sum()
@@ -106,10 +100,15 @@ impl PagedMoments {
         self.write_at(self.parameters + at, v)
     }
 
-    /// All moments, for a checkpoint: mapped, so that they need not be in memory at once.
-    pub(super) fn map(&self) -> Result<Mmap> {
-        // SAFETY: nobody else can open the file, and no update is made while the map lives: it borrows the optimizer.
-        unsafe { Mmap::map(&self.file) }.map_err(Error::io("read the optimizer's file in", &self.folder))
+    /// Where the moments of every tensor lie.
+    pub(super) fn views(&self) -> Vec<TensorView<'_>> {
+        let mut at = 0;
+        let view = |n: &usize| {
+            let (m, v) = (4 * at as u64, 4 * (self.parameters + at) as u64);
+            at += n;
+            TensorView::File { file: &self.file, m, v }
+        };
+        self.tensors.iter().map(view).collect()
     }
 
     fn read_at(&self, at: usize, into: &mut [f32]) -> Result<()> {

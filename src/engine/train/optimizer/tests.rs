@@ -1,5 +1,6 @@
 use super::*;
 use crate::engine::ops::testing::{normal, relative_error, with_threads};
+use crate::engine::positioned::read_exact_at;
 
 const KINDS: [OptimizerKind; 3] = [OptimizerKind::Adamw, OptimizerKind::Adamw8bit, OptimizerKind::PagedAdamw];
 
@@ -27,12 +28,19 @@ fn step(optimizer: &mut Optimizer, params: &mut [f32], t: u64) {
 }
 
 fn moments(optimizer: &Optimizer) -> Vec<TensorMoments> {
-    let view = optimizer.view().unwrap();
-    let owned = |t: TensorView| match t {
+    let owned = |(t, n): (TensorView, &usize)| match t {
         TensorView::Full { m, v } => TensorMoments::Full { m: m.to_vec(), v: v.to_vec() },
         TensorView::Blocks(moments) => TensorMoments::Blocks(moments.clone()),
+        TensorView::File { file, m, v } => {
+            let read = |at| {
+                let mut numbers = vec![0.0f32; *n];
+                read_exact_at(file, at, bytemuck::cast_slice_mut(&mut numbers)).unwrap();
+                numbers
+            };
+            TensorMoments::Full { m: read(m), v: read(v) }
+        }
     };
-    view.tensors().into_iter().map(owned).collect()
+    optimizer.tensors().into_iter().zip(&TENSORS).map(owned).collect()
 }
 
 #[test]
