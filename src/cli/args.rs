@@ -4,6 +4,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::de::value::{Error, StrDeserializer};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 
+use super::output::Failure;
+use crate::engine::config::{DataConfig, RunConfig};
+
 /// A parser of a setting's words, the same as in a run file.
 pub(super) fn words<T>(allowed: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
@@ -13,6 +16,20 @@ where
         let deserializer: StrDeserializer<'_, Error> = word.as_str().into_deserializer();
         T::deserialize(deserializer)
     })
+}
+
+/// Settings of the rows, changed by assignments as those of a run file: `data.columns.question=q`.
+pub(super) fn with_changes(data: DataConfig, assignments: &[String]) -> Result<DataConfig, Failure> {
+    let mut config = RunConfig { data, ..RunConfig::default() };
+    for assignment in assignments {
+        if !assignment.trim_start().starts_with("data.") {
+            let message =
+                format!("--set {assignment}: only keys of [data] can be set here, such as data.format=alpaca");
+            return Err(Failure::Usage(message));
+        }
+        config.set(assignment).map_err(|e| Failure::Usage(format!("--set {assignment}: {e}")))?;
+    }
+    Ok(config.data)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::args::words;
+use super::args::{with_changes, words};
 use super::model::{LoadArgs, load_adapter, load_model, open_model};
 use super::output::{Failure, duration, grouped, interactive, json, note, say};
 use crate::engine::config::{DataConfig, DataFormat, LossOn};
@@ -39,13 +39,17 @@ pub(super) struct Args {
     /// Longer rows are cut to this many tokens; the model's context length if not given
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
     max_seq_len: Option<u32>,
+    /// Change how the rows are read, as in a run file: data.columns.question=q; may be given several times
+    #[arg(long = "set", value_name = "data.KEY=VALUE")]
+    set: Vec<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 /// What rows can look like; see the run file's `data.format`.
-const FORMATS: [&str; 7] = ["auto", "messages", "sharegpt", "alpaca", "prompt-completion", "question-answer", "text"];
+const FORMATS: [&str; 8] =
+    ["auto", "messages", "sharegpt", "alpaca", "prompt-completion", "question-answer", "text", "preference"];
 
 /// One row's loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -75,6 +79,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         loss_on: args.loss_on,
         ..DataConfig::default()
     };
+    let settings = with_changes(settings, &args.set)?;
     let data = data::load(&settings, &tokenizer, 0)?;
     for notice in &data.report.notices {
         note(format!("warning: {notice}"));

@@ -65,6 +65,18 @@ fn a_table_with_columns_of_its_own_is_mapped_by_hand() {
     let rows = place.file("paare.csv", "frage;antwort;quelle\nWas ist 2 + 2?;4;a\nUnd 3?;\"Drei;\n3\";b\n");
     let refused = place.error(&["train", &place.file("r.toml", ""), "--set", &format!("data.train={rows}")]);
     assert!(refused.contains("`frage`") && refused.contains("`antwort`"), "{refused}");
+    // Looked into and evaluated, they are mapped in the same way.
+    let columns = ["--set", "data.columns.question=frage", "--set", "data.columns.answer=antwort"];
+    let seen = &place.json(&[&["inspect", &rows, "--json"], &columns[..]].concat())[0];
+    assert_eq!(
+        (seen["format"].as_str(), seen["mapping"]["answer"].as_str()),
+        (Some("question-answer"), Some("antwort"))
+    );
+    let eval = ["eval", "--model", "builtin:tiny-chat", "--data", rows.as_str(), "--json"];
+    let losses = &place.json(&[&eval[..], &columns[..]].concat())[0];
+    assert_eq!(losses["rows"].as_array().map(Vec::len), Some(2));
+    assert!(place.usage(&["inspect", &rows, "--set", "train.epochs=3"]).contains("only keys of [data]"));
+    assert!(place.usage(&["inspect", "builtin:tiny-chat", "--set", "data.format=text"]).contains("these are none"));
     let events = train(
         &place,
         &[
@@ -90,6 +102,38 @@ fn wrong_rows_stop_a_run_or_are_left_out() {
     assert!(refused.starts_with("line 2: not valid JSON"), "{refused}");
     let told = told(&place, &[&data, "data.on_bad_row=skip"]);
     assert!(told.contains("1 row that cannot be read left out"), "{told}");
+    assert!(told.contains("line 2: not valid JSON"), "{told}");
+    // Looked into, they are all listed.
+    let seen = &place.json(&["inspect", &place.path("rows.jsonl").display().to_string(), "--json"])[0];
+    assert_eq!((seen["rows"].as_u64(), seen["wrong_rows"].as_u64()), (Some(2), Some(1)), "{seen}");
+    assert_eq!(
+        (seen["problems"][0]["line"].as_u64(), seen["problems"][0]["bytes"]["start"].as_u64()),
+        (Some(2), Some(30))
+    );
+    let said = place.ok(&["inspect", &place.path("rows.jsonl").display().to_string()]);
+    assert!(said.contains("1 row cannot be read:\n         line 2: not valid JSON"), "{said}");
+}
+
+#[test]
+fn what_is_odd_about_the_rows_is_said_before_a_run() {
+    let place = Place::new();
+    let row = |answer: &str| format!("{{\"question\":\"q\",\"answer\":\"{answer}\",\"id\":1}}\n");
+    let data = format!("data.train={}", place.file("rows.jsonl", &(row("a") + &row("") + &row("a"))));
+    let all = told(&place, &[&data]);
+    for part in [
+        "rows are read as question-answer (the columns `question` and `answer`)",
+        "training: 3 rows,",
+        "1 row: an empty answer, the first in line 2 (leave_out = [\"empty-answer\"] leaves them out)",
+        "1 row says the same as an earlier one, the first in line 3 (deduplicate leaves them out)",
+        "the column `id` is not read",
+    ] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    let fewer = told(&place, &[&data, "data.leave_out=empty-answer", "data.deduplicate=true"]);
+    assert!(fewer.contains("training: 1 row,"), "{fewer}");
+    let wrong = place.usage(&["train", &place.file("r.toml", ""), "--set", "data.leave_out=empty-answers"]);
+    assert!(wrong.contains("\"empty-answers\" is not one of assistant-first"), "{wrong}");
+    assert!(wrong.contains("did you mean empty-answer?"), "{wrong}");
 }
 
 #[test]

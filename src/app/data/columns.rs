@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::engine::config::DataConfig;
+use crate::engine::config::{DataConfig, SystemPrompt};
 use crate::engine::data::{Format, Reading, Source};
 
 /// Rows that are looked at.
@@ -116,6 +116,8 @@ pub fn train_on(settings: &mut DataConfig, path: String) {
         settings.columns.clear();
         settings.roles.clear();
         settings.format = Format::Auto;
+        settings.leave_out.clear();
+        settings.system = SystemPrompt::default();
         if settings.validation == settings.train {
             settings.validation.clear();
         }

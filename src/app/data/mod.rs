@@ -22,7 +22,7 @@ use super::notices::Severity;
 use super::prefs::Prefs;
 use super::room::Readiness;
 use super::shared::Shared;
-use crate::engine::config::{DataConfig, DataFormat, LossOn, OnBadRow};
+use crate::engine::config::{DataConfig, DataFormat, LossOn, MASK_FAULTS, OnBadRow, SystemPrompt};
 use crate::engine::data::{self, Severity as Weight, Survey};
 use crate::engine::hub::{DatasetParts, Hub, HubId, PartChoice, Reference, RepoKind};
 use crate::units::grouped;
@@ -32,7 +32,7 @@ use download::Wish;
 pub use findings::{Example, Found, place, quoted};
 pub use numbers::{DataInfo, Histogram, nice};
 pub use picks::{Pick, Picks};
-pub use preview::{Finding, Look};
+pub use preview::{Finding, Look, WrongAt, wrong_rows};
 pub use problem::DataProblem;
 pub use row_set::RowSet;
 
@@ -47,6 +47,8 @@ pub enum DataCommand {
     Look(usize),
     /// Go through these rows, beginning with the first of them from this one on.
     GoThrough(Pick, usize),
+    /// Show this row, which cannot be read.
+    LookAtWrong(WrongAt),
     /// Show the next row from here that holds this text.
     Find {
         /// What is looked for, in upper or lower case.
@@ -76,6 +78,9 @@ struct Key {
     chat_template: String,
     columns: BTreeMap<String, String>,
     roles: BTreeMap<String, String>,
+    system: SystemPrompt,
+    /// Whether the mask of every row is checked.
+    verify_all: bool,
     model: Arc<ModelInfo>,
 }
 
@@ -87,7 +92,8 @@ impl Key {
 
     /// Whether the rows of a file are read as the same conversations, however those are written.
     fn reads_as(&self, other: &Key) -> bool {
-        self.format == other.format && self.columns == other.columns && self.roles == other.roles
+        let named = self.columns == other.columns && self.roles == other.roles;
+        self.format == other.format && named && self.system == other.system
     }
 }
 
@@ -96,7 +102,7 @@ impl PartialEq for Key {
         let same_model = Arc::ptr_eq(&self.model, &other.model);
         let files = self.is_of(other) && self.validation == other.validation && self.parts == other.parts;
         let written = self.loss_on == other.loss_on && self.chat_template == other.chat_template;
-        files && same_model && written && self.reads_as(other)
+        files && same_model && written && self.verify_all == other.verify_all && self.reads_as(other)
     }
 }
 
@@ -105,16 +111,21 @@ impl PartialEq for Key {
 pub struct HubData {
     /// Its name.
     pub id: HubId,
-    /// What it consists of, if the Hub was asked.
+    /// What it consists of, if the Hub was asked, or its README is here.
     pub parts: Option<DatasetParts>,
+    /// Whether the Hub was asked: there may be more than what is here.
+    pub asked: bool,
 }
 
 impl HubData {
     /// The data set that the settings name as a whole.
     fn of(settings: &DataConfig) -> Option<HubData> {
         let id = Reference::hub(&settings.train, RepoKind::Dataset).filter(|id| id.file.is_none())?;
-        let parts = Hub::from_environment().known_parts(&id);
-        Some(HubData { id, parts })
+        let hub = Hub::from_environment();
+        let known = hub.known_parts(&id);
+        let asked = known.is_some();
+        let parts = known.or_else(|| hub.carded_parts(&id));
+        Some(HubData { id, parts, asked })
     }
 }
 
@@ -195,6 +206,8 @@ impl DataState {
             chat_template: settings.chat_template.clone(),
             columns: settings.columns.clone(),
             roles: settings.roles.clone(),
+            system: settings.system,
+            verify_all: settings.leaves_out(MASK_FAULTS),
             model: model.clone(),
         };
         if self.key.as_ref() != Some(&key) {
@@ -389,12 +402,12 @@ impl DataState {
         let survey = self.survey.as_ref()?;
         let files = [Some(&survey.train), survey.validation.as_ref()];
         let file = files.into_iter().flatten().find(|file| file.summary.wrong_rows > 0)?;
-        let first = file.summary.problems.first()?;
+        let first = file.summary.wrong.first()?;
         let rows = match file.summary.wrong_rows {
             1 => "1 row cannot be read".to_string(),
             n => format!("{} rows cannot be read, the first", grouped(n as u64)),
         };
-        Some(format!("{rows}: {}: {}", place(&file.source, first.file, first.line), quoted(&first.message)))
+        Some(format!("{rows}: {}: {}", place(&file.source, first.file as usize, first.line), quoted(&first.message)))
     }
 
     /// What was found that no run may begin with.
@@ -437,10 +450,12 @@ impl DataState {
             DataCommand::GoThrough(pick, from) => {
                 self.pick = pick;
                 let picked = self.info.as_ref().and_then(|info| info.picks.rows(pick));
-                if let Some(row) = picked.and_then(|rows| rows.from(from).or_else(|| rows.from(0))) {
+                let row = picked.map_or(Some(from), |rows| rows.from(from).or_else(|| rows.from(0)));
+                if let Some(row) = row {
                     self.look.ask(row, &shared.waker);
                 }
             }
+            DataCommand::LookAtWrong(at) => self.look.ask_wrong(at, &shared.waker),
             DataCommand::Find { text, from } => {
                 if let Some(survey) = &self.survey {
                     self.finding = Finding::start(text, from, survey.clone(), &shared.waker);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Found, MUCH_CUT, Picks, quoted};
 use crate::engine::Result;
 use crate::engine::config::{DataConfig, TrainConfig};
-use crate::engine::data::{self, LengthCounts, Report, Severity, Survey, Why};
+use crate::engine::data::{self, LengthCounts, Report, Severity, Survey};
 use crate::engine::memory::BatchShape;
 use crate::units::grouped;
 
@@ -84,8 +84,7 @@ impl DataInfo {
             let verb = if source.wrong_rows == 1 { "row cannot be read and is" } else { "rows cannot be read and are" };
             return Some(format!("{} {verb} left out", grouped(source.wrong_rows as u64)));
         }
-        // Repeated rows are left out only where a person asked for it.
-        if let Some(first) = source.dropped.iter().find(|dropped| dropped.why != Why::Repeats) {
+        if let Some(first) = source.dropped.iter().find(|dropped| !dropped.why.is_wished()) {
             let (dropped, rows) = (grouped(self.dropped() as u64), grouped(source.rows as u64));
             // One reason of perhaps many, as it is said of a row.
             return Some(format!("{dropped} of {rows} rows left out: {}", quoted(&first.reason)));

@@ -7,16 +7,36 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::app::job::{Job, Waker, panic_message};
 use crate::engine::config::LossOn;
-use crate::engine::data::{Preview, Previewer, Survey};
+use crate::engine::data::{Preview, Previewer, RowReader, Survey};
 use crate::engine::formats::TextTokenizer;
 
-type Answer = (usize, Result<Preview, String>);
+type Answer = (Wanted, Result<Preview, String>);
+
+/// A row to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// One that can be read: its index.
+    Row(usize),
+    /// One that cannot.
+    Wrong(WrongAt),
+}
+
+/// A row that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongAt {
+    /// Whether it is of the validation file.
+    pub held_out: bool,
+    /// Which of those of its file, from 0.
+    pub at: usize,
+}
 
 /// The row that is looked at.
 #[derive(Default)]
 pub struct Look {
-    /// Its index, from 0.
+    /// Its index, from 0; if one is shown that cannot be read, the one before that.
     pub row: usize,
+    /// The row that cannot be read, if it is such a one.
+    pub wrong: Option<WrongAt>,
     /// The row, or why it cannot be shown. The one before stays until the next is there.
     pub shown: Option<Result<Arc<Preview>, String>>,
     rows: usize,
@@ -27,7 +47,7 @@ pub struct Look {
 
 struct Worker {
     /// The row that is wanted: a newer wish replaces an older one.
-    wanted: Arc<Mutex<Option<usize>>>,
+    wanted: Arc<Mutex<Option<Wanted>>>,
     ring: Sender<()>,
     answers: Receiver<Answer>,
 }
@@ -48,20 +68,45 @@ impl Look {
     ) {
         self.rows = survey.train.len();
         self.worker = None;
-        if self.rows == 0 {
-            (self.shown, self.waiting) = (None, false);
+        let wrong = |held_out: bool| wrong_rows(survey, held_out);
+        // One that cannot be read stays in sight as long as there is one in its place.
+        let kept = self.wrong.filter(|wrong_at| wrong_at.at < wrong(wrong_at.held_out));
+        let first = WrongAt { held_out: wrong(false) == 0, at: 0 };
+        let nothing_else = (self.rows == 0 && wrong(first.held_out) > 0).then_some(first);
+        let at = kept.or(nothing_else);
+        if self.rows == 0 && at.is_none() {
+            (self.shown, self.waiting, self.wrong) = (None, false, None);
             return;
         }
         self.worker = Some(Worker::start(survey.clone(), tokenizer.clone(), written, waker.clone()));
-        self.ask(self.row, waker);
+        match at {
+            Some(at) => self.ask_wrong(at, waker),
+            None => self.ask(self.row, waker),
+        }
     }
 
     /// Shows another row; the last one where there are fewer.
     pub fn ask(&mut self, row: usize, waker: &Waker) {
+        let Some(last) = self.rows.checked_sub(1) else { return };
+        (self.row, self.wrong) = (row.min(last), None);
+        self.want(waker);
+    }
+
+    /// Shows a row that cannot be read.
+    pub fn ask_wrong(&mut self, at: WrongAt, waker: &Waker) {
+        self.wrong = Some(at);
+        self.want(waker);
+    }
+
+    fn wanted(&self) -> Wanted {
+        self.wrong.map_or(Wanted::Row(self.row), Wanted::Wrong)
+    }
+
+    fn want(&mut self, waker: &Waker) {
+        let wanted = self.wanted();
         let Some(worker) = &self.worker else { return };
-        self.row = row.min(self.rows - 1);
         self.waiting = true;
-        *worker.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.row);
+        *worker.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
         // Full: it has been called already and will find the newest wish.
         let _ = worker.ring.try_send(());
         waker();
@@ -73,9 +118,10 @@ impl Look {
     }
 
     pub(super) fn drain(&mut self) {
+        let wanted = self.wanted();
         let Some(worker) = &self.worker else { return };
         for (row, answer) in worker.answers.try_iter() {
-            if row == self.row {
+            if row == wanted {
                 self.shown = Some(answer.map(Arc::new));
                 self.waiting = false;
             }
@@ -91,19 +137,20 @@ impl Worker {
         (loss_on, template): (LossOn, String),
         waker: Waker,
     ) -> Worker {
-        let wanted = Arc::new(Mutex::new(None::<usize>));
+        let wanted = Arc::new(Mutex::new(None::<Wanted>));
         let (ring, rung) = bounded::<()>(1);
         let (answer, answers) = bounded::<Answer>(8);
         let (wishes, refuse) = (wanted.clone(), answer.clone());
         let work = move || {
-            let previewer = Previewer::with_template(&tokenizer, &template).map_err(|error| error.to_string());
+            let previewer = Previewer::with_template(&tokenizer, &template);
+            let mut opened = previewer.and_then(|previewer| Ok((previewer, survey.train.source.reader()?)));
             for () in rung.iter() {
                 let Some(row) = wishes.lock().unwrap_or_else(PoisonError::into_inner).take() else { continue };
-                let show = || {
-                    let previewer = previewer.as_ref().map_err(Clone::clone)?;
-                    show(previewer, &survey, row, loss_on).map_err(|error| error.to_string())
+                let mut show = || {
+                    let (previewer, reader) = opened.as_mut().map_err(|error| error.to_string())?;
+                    show(previewer, &survey, reader, row, loss_on).map_err(|error| error.to_string())
                 };
-                let shown = catch_unwind(AssertUnwindSafe(show)).unwrap_or_else(|panic| {
+                let shown = catch_unwind(AssertUnwindSafe(&mut show)).unwrap_or_else(|panic| {
                     Err(format!("an error in the program itself: {}", panic_message(panic.as_ref())))
                 });
                 if answer.send((row, shown)).is_err() {
@@ -113,14 +160,36 @@ impl Worker {
             }
         };
         if let Err(error) = std::thread::Builder::new().name("preview-rows".into()).spawn(work) {
-            let _ = refuse.send((0, Err(format!("the system gives no thread for the preview: {error}"))));
+            let _ = refuse.send((Wanted::Row(0), Err(format!("the system gives no thread for the preview: {error}"))));
         }
         Worker { wanted, ring, answers }
     }
 }
 
-fn show(previewer: &Previewer, survey: &Survey, index: usize, loss_on: LossOn) -> crate::engine::Result<Preview> {
-    previewer.show(survey.train.row(index)?, &survey.train.summary.reading, loss_on)
+fn show(
+    previewer: &Previewer,
+    survey: &Survey,
+    reader: &mut RowReader,
+    wanted: Wanted,
+    loss_on: LossOn,
+) -> crate::engine::Result<Preview> {
+    let reading = &survey.train.summary.reading;
+    match wanted {
+        Wanted::Row(index) => previewer.show(survey.train.row_by(reader, index)?, reading, loss_on),
+        Wanted::Wrong(WrongAt { held_out, at }) => {
+            let held = survey.validation.as_ref().filter(|_| held_out);
+            let rows = held.unwrap_or(&survey.train);
+            previewer.show_wrong(&rows.source, &rows.wrong_row(at)?, &rows.summary.reading, loss_on)
+        }
+    }
+}
+
+/// How many rows of a file cannot be read.
+pub fn wrong_rows(survey: &Survey, held_out: bool) -> usize {
+    match (held_out, &survey.validation) {
+        (false, _) => survey.train.summary.wrong_rows,
+        (true, held) => held.as_ref().map_or(0, |held| held.summary.wrong_rows),
+    }
 }
 
 /// A search through the rows.

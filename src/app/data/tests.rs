@@ -360,3 +360,70 @@ fn real_rows_are_read_quickly() {
     let survey = studio.data.survey.clone().unwrap();
     assert_eq!((survey.train.len(), survey.train.summary.reading.format), (7473, DataFormat::QuestionAnswer));
 }
+
+#[test]
+fn rows_that_cannot_be_read_are_looked_at_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    let path =
+        file(&folder, "rows.jsonl", "{\"question\":\"q\",\"answer\":\"a\"}\n{\"question\" 3}\n{\"question\":\"r\"}\n");
+    let held = file(&folder, "held.jsonl", "{\"question\":\"x\",\"answer\":\"y\"}\nwords\n");
+    edit(&mut studio, |run| (run.data.train, run.data.validation) = (path, held));
+    settle(&mut studio);
+    let show = |studio: &mut Studio, at: WrongAt| {
+        studio.apply(Command::Data(DataCommand::LookAtWrong(at)));
+        wait(studio, "the row is shown", |s| !s.data.look.waiting());
+        assert_eq!(studio.data.look.wrong, Some(at));
+        let Some(Ok(shown)) = studio.data.look.shown.clone() else { panic!("nothing is shown") };
+        (shown.row.line, shown.text.clone(), shown.row.fields.len(), shown.refusal.clone().unwrap())
+    };
+    let at = |at, held_out| WrongAt { held_out, at };
+    let syntax = "not valid JSON: expected `:` (column 13)".to_string();
+    assert_eq!(show(&mut studio, at(0, false)), (2, "{\"question\" 3}\n".into(), 0, syntax));
+    let shape = "there is no `answer`; found the column `question`".to_string();
+    assert_eq!(show(&mut studio, at(1, false)), (3, String::new(), 1, shape));
+    let (line, text, _, why) = show(&mut studio, at(0, true));
+    assert_eq!((line, text.as_str()), (2, "words\n"));
+    assert!(why.starts_with("not valid JSON"), "{why}");
+    // It stays in sight while other settings are chosen, and goes when a row is asked for.
+    edit(&mut studio, |run| run.data.on_bad_row = OnBadRow::Skip);
+    settle(&mut studio);
+    assert_eq!(studio.data.look.wrong, Some(at(0, true)));
+    studio.apply(Command::Data(DataCommand::Look(0)));
+    wait(&mut studio, "the row is shown", |s| !s.data.look.waiting());
+    assert!(studio.data.look.wrong.is_none());
+    // Where nothing else is there, the first is shown.
+    let path = file(&folder, "none.jsonl", "{\"question\" 3}\n{\"question\" 4}\n");
+    edit(&mut studio, |run| (run.data.train, run.data.on_bad_row) = (path, OnBadRow::Stop));
+    settle(&mut studio);
+    wait(&mut studio, "the row is shown", |s| !s.data.look.waiting());
+    assert_eq!(studio.data.look.wrong, Some(at(0, false)));
+    assert!(matches!(&studio.data.look.shown, Some(Ok(shown)) if shown.text == "{\"question\" 3}\n"));
+}
+
+#[test]
+fn a_finding_of_unusual_rows_is_taken_away_by_its_button() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut studio = studio();
+    let row = |answer: &str| format!("{{\"question\":\"q{answer}\",\"answer\":\"{answer}\"}}\n");
+    train_on(&mut studio, &file(&folder, "rows.jsonl", row("a") + &row("") + &row("b")));
+    let found = |studio: &Studio| {
+        let info = studio.data.info.clone().unwrap();
+        info.findings.iter().map(|found| (found.sentence.clone(), found.fix(&info.settings, 512))).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found(&studio),
+        [("1 row: an empty answer.".to_string(), Some(data::Fix::LeaveOut(data::Oddity::EmptyAnswer)))]
+    );
+    edit(&mut studio, |run| data::Fix::LeaveOut(data::Oddity::EmptyAnswer).apply(&mut run.data));
+    settle(&mut studio);
+    assert_eq!(found(&studio), [("1 row is left out: an empty answer.".to_string(), None)]);
+    assert_eq!(studio.readiness(Room::Data), Readiness::Ready, "it was asked for");
+    let info = studio.data.info.clone().unwrap();
+    assert_eq!(info.report.train.samples, 2);
+    assert_eq!(info.picks.rows(Pick::LeftOut).map(all_of), Some(vec![1]));
+    // Other rows have nothing to do with it.
+    let mut data = studio.shared.run.data.clone();
+    crate::app::data::train_on(&mut data, "builtin:pirate".into());
+    assert!(data.leave_out.is_empty());
+}

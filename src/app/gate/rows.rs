@@ -80,8 +80,8 @@ pub(super) fn rows(studio: &Studio) -> Option<Check> {
     };
     let left_out = match data.dropped() {
         0 => "none was left out".to_string(),
-        1 => "1 repeated row is left out".to_string(),
-        n => format!("{} repeated rows are left out", grouped(n as u64)),
+        1 => "1 row is left out, as you asked".to_string(),
+        n => format!("{} rows are left out, as you asked", grouped(n as u64)),
     };
     Some(Check::new(Topic::Rows, Verdict::Good, format!("{cut}, and {left_out}.")))
 }

@@ -1,10 +1,17 @@
 //! A data file.
 
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::cli::output::{Failure, grouped, json, say, shorten, width};
+use crate::cli::args::with_changes;
+use crate::cli::output::{Failure, grouped, interactive, json, say, shorten, width};
 use crate::engine::config::DataConfig;
 use crate::engine::data::{Inspection, inspect};
+
+/// Rows that cannot be read which are printed; `--json` lists more.
+const PRINTED: usize = 10;
 
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -13,8 +20,16 @@ struct Shown<'a> {
     found: &'a Inspection,
 }
 
-pub(super) fn show(spec: &str, as_json: bool) -> Result<(), Failure> {
-    let found = inspect(spec, &DataConfig::default())?;
+pub(super) fn show(spec: &str, changes: &[String], as_json: bool) -> Result<(), Failure> {
+    let settings = with_changes(DataConfig::default(), changes)?;
+    let bar = progress_bar();
+    let found = inspect(spec, &settings, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+        true
+    });
+    bar.finish_and_clear();
+    let found = found?;
     if as_json {
         return json(&Shown { kind: "dataset", found: &found });
     }
@@ -33,17 +48,43 @@ pub(super) fn show(spec: &str, as_json: bool) -> Result<(), Failure> {
         say(format!("note     {notice}"))?;
     }
     if found.wrong_rows > 0 {
-        say(format!("wrong    {} rows do not have the format's shape:", grouped(found.wrong_rows as u64)))?;
-        for problem in &found.problems {
-            say(format!("         line {}: {}", problem.line, problem.message))?;
+        let rows = if found.wrong_rows == 1 { "row" } else { "rows" };
+        say(format!("wrong    {} {rows} cannot be read:", grouped(found.wrong_rows as u64)))?;
+        for problem in found.problems.iter().take(PRINTED) {
+            let file = match found.files.get(problem.file as usize).filter(|_| found.files.len() > 1) {
+                Some(file) => Path::new(file).file_name().map(|name| format!("{}, ", name.to_string_lossy())),
+                None => None,
+            };
+            let place = format!("{}line {}", file.unwrap_or_default(), problem.line);
+            say(format!("         {place}: {}", printable(&problem.message)))?;
+        }
+        let more = found.wrong_rows - found.problems.len().min(PRINTED);
+        if more > 0 {
+            say(format!("         and {} more", grouped(more as u64)))?;
         }
     }
     for row in &found.first {
         say("")?;
         for (column, value) in row {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-            say(shorten(&format!("  {column}: {text}"), width()))?;
+            say(shorten(&printable(&format!("  {column}: {text}")), width()))?;
         }
     }
     Ok(())
+}
+
+/// A text from a file without what a terminal would take for commands.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && !c.is_whitespace() { '\u{FFFD}' } else { c }).collect()
+}
+
+fn progress_bar() -> ProgressBar {
+    if !interactive() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    match ProgressStyle::with_template("{bar:28} {bytes}/{total_bytes}  {eta} left") {
+        Ok(style) => bar.with_style(style.progress_chars("━╸─")),
+        Err(_) => bar,
+    }
 }

@@ -21,47 +21,59 @@ pub(super) struct Args {
     /// A model, an adapter folder, a run folder, a data file or a folder of them, builtin:NAME, or owner/name on the Hub
     #[arg(value_name = "PATH")]
     path: String,
+    /// Change how rows are read, as in a run file: data.columns.question=q; may be given several times
+    #[arg(long = "set", value_name = "data.KEY=VALUE")]
+    set: Vec<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let no_rows = || match args.set.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Usage("--set changes how rows are read, and these are none".into())),
+    };
     if let Some(name) = args.path.strip_prefix("builtin:") {
         // A name is a model's or a data set's.
         return match builtin::dataset(name) {
-            Ok(_) => dataset::show(&args.path, args.json),
+            Ok(_) => dataset::show(&args.path, &args.set, args.json),
             Err(no_data) => match builtin::model(name) {
-                Ok(_) => model::show(&args.path, args.json),
+                Ok(_) => no_rows().and_then(|()| model::show(&args.path, args.json)),
                 Err(no_model) => Err(Error::Config(format!("{no_model}; {no_data}")).into()),
             },
         };
     }
     if let Some(id) = Reference::hub(&args.path, RepoKind::Model) {
-        return hub::show(&args.path, &id, args.json);
+        // Rows that are here can be looked into.
+        if id.kind == RepoKind::Dataset && Source::find(&args.path).is_ok() {
+            return dataset::show(&args.path, &args.set, args.json);
+        }
+        return no_rows().and_then(|()| hub::show(&args.path, &id, args.json));
     }
     let path: PathBuf = expand_home(&args.path);
     if dataset_info::named(&args.path).is_some() {
-        return dataset::show(&args.path, args.json);
+        return dataset::show(&args.path, &args.set, args.json);
     }
     if !path.exists() {
         return Err(Error::file("there is no such file or folder", &path).into());
     }
     if path.is_dir() {
         if path.join("adapter_config.json").is_file() {
-            return adapter::show(&path, args.json);
+            return no_rows().and_then(|()| adapter::show(&path, args.json));
         }
         if path.join("run.toml").is_file() {
-            return run::show(&path, args.json);
+            return no_rows().and_then(|()| run::show(&path, args.json));
         }
         // A folder of rows, unless it could be meant as a model.
-        if !path.join("config.json").exists() && Source::find(&args.path).is_ok() {
-            return dataset::show(&args.path, args.json);
+        let of_rows = ["dataset_info.json", "dataset_dict.json"].iter().any(|name| path.join(name).exists());
+        if !path.join("config.json").exists() && (of_rows || Source::find(&args.path).is_ok()) {
+            return dataset::show(&args.path, &args.set, args.json);
         }
-        return model::show(&args.path, args.json);
+        return no_rows().and_then(|()| model::show(&args.path, args.json));
     }
     match path.extension().and_then(|e| e.to_str()) {
-        Some("gguf") => model::show(&args.path, args.json),
-        _ => dataset::show(&path.to_string_lossy(), args.json),
+        Some("gguf") => no_rows().and_then(|()| model::show(&args.path, args.json)),
+        _ => dataset::show(&path.to_string_lossy(), &args.set, args.json),
     }
 }

@@ -25,7 +25,8 @@ pub use presets::{Preset, presets};
 pub use record::{FileRecord, Record};
 pub use run::{
     Checkpointing, DataConfig, DataFormat, EvalConfig, LossOn, MethodConfig, MethodKind, ModelSection, OnBadRow,
-    OptimizerKind, OutputConfig, Quantization, RunConfig, SampleConfig, Schedule, TargetModules, TrainConfig,
+    OptimizerKind, OutputConfig, Quantization, RunConfig, SampleConfig, Schedule, SystemPrompt, TargetModules,
+    TrainConfig,
 };
-pub use schema::{FIELDS, Field, Kind, ROLES, ROW_FIELDS, field};
+pub use schema::{FIELDS, Field, Kind, LEAVE_OUT, MASK_FAULTS, ROLES, ROW_FIELDS, field};
 pub use validate::Warning;

@@ -79,9 +79,11 @@ impl RunConfig {
             // `--set method.target_modules=q_proj,v_proj`, also in brackets, whose quotes the shell has taken away.
             (Kind::Modules, None) => names(value),
             (Kind::Modules, Some(Value::String(quoted))) => names(&quoted),
+            // `--set data.leave_out=user-last`: words of which there are few are names, too.
+            (Kind::TextList { allowed: [_, ..] }, None) => names(value),
             // One text is a list of one.
-            (Kind::TextList, Some(Value::String(quoted))) => Value::Array(vec![Value::String(quoted)]),
-            (Kind::TextList, None) if !value.is_empty() && !value.starts_with('[') => {
+            (Kind::TextList { .. }, Some(Value::String(quoted))) => Value::Array(vec![Value::String(quoted)]),
+            (Kind::TextList { .. }, None) if !value.is_empty() && !value.starts_with('[') => {
                 Value::Array(vec![Value::String(value.to_string())])
             }
             (_, Some(parsed)) => parsed,
@@ -211,7 +213,20 @@ fn check(field: &Field, value: &Value) -> std::result::Result<(), String> {
     match field.kind {
         Kind::Text if !value.is_str() => wrong("a text in quotes is expected".into()),
         Kind::Bool if !value.is_bool() => wrong("true or false is expected".into()),
-        Kind::TextList if !is_texts(value) => wrong("a list of texts is expected, like [\"one\", \"two\"]".into()),
+        Kind::TextList { allowed } => {
+            let example = [allowed.first().unwrap_or(&"one"), allowed.get(1).unwrap_or(&"two")];
+            if !is_texts(value) {
+                return wrong(format!("a list of texts is expected, like {example:?}"));
+            }
+            let mut words = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+            match words.find(|word| !allowed.is_empty() && !allowed.contains(word)) {
+                Some(word) => {
+                    let hint = nearest(word, allowed.iter().copied());
+                    wrong(format!("{word:?} is not one of {}{hint}", allowed.join(", ")))
+                }
+                None => Ok(()),
+            }
+        }
         Kind::Modules => {
             let named = is_texts(value) && value.as_array().is_some_and(|a| !a.is_empty());
             let mut names = value.as_array().into_iter().flatten().filter_map(Value::as_str);

@@ -68,6 +68,17 @@ pub enum OnBadRow {
     Skip,
 }
 
+/// Where a system prompt stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SystemPrompt {
+    /// In a turn of its own, as the rows have it.
+    #[default]
+    OwnTurn,
+    /// In front of the first question, for chat templates that know no system turn.
+    InQuestion,
+}
+
 /// What is trained beside the frozen weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -198,10 +209,14 @@ pub struct DataConfig {
     /// How conversations are written: empty for the model's own template, the name of one of its templates, `chatml`, a
     /// path that ends in `.jinja`, or the text of a template.
     pub chat_template: String,
+    /// Where a system prompt stands.
+    pub system: SystemPrompt,
     /// What happens at a row that cannot be read.
     pub on_bad_row: OnBadRow,
     /// Rows that say the same as an earlier one are left out.
     pub deduplicate: bool,
+    /// Rows that are left out because they are unusual: words of [`LEAVE_OUT`](super::LEAVE_OUT).
+    pub leave_out: Vec<String>,
     /// A field of the format to the column of the file that holds it, where their names differ.
     pub columns: BTreeMap<String, String>,
     /// The file's word for a speaker to the role that it stands for.
@@ -330,6 +345,13 @@ impl Default for ModelSection {
     }
 }
 
+impl DataConfig {
+    /// Whether rows of this word of [`LEAVE_OUT`](super::LEAVE_OUT) are left out.
+    pub fn leaves_out(&self, word: &str) -> bool {
+        self.leave_out.iter().any(|other| other == word)
+    }
+}
+
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
@@ -346,8 +368,10 @@ impl Default for DataConfig {
             shuffle: true,
             loss_on: LossOn::default(),
             chat_template: String::new(),
+            system: SystemPrompt::default(),
             on_bad_row: OnBadRow::default(),
             deduplicate: false,
+            leave_out: Vec::new(),
             columns: BTreeMap::new(),
             roles: BTreeMap::new(),
         }

@@ -33,7 +33,10 @@ pub enum Kind {
         max_included: bool,
     },
     /// A list of texts.
-    TextList,
+    TextList {
+        /// What they may be; empty: any.
+        allowed: &'static [&'static str],
+    },
     /// `"all-linear"` or a list of module names.
     Modules,
     /// A table of texts: `{ prompt = "q" }`. Its own keys can be set one by one: `--set data.columns.prompt=q`.
@@ -67,6 +70,22 @@ pub const ROW_FIELDS: &[&str] = &[
 
 /// What the words of `data.roles` may stand for. `function_call`: an assistant's turn whose text is a tool call in JSON.
 pub const ROLES: &[&str] = &["system", "user", "assistant", "tool", "function_call"];
+
+/// The word of `data.leave_out` for rows whose mask, checked a second time, is wrong. With it every row is checked.
+pub const MASK_FAULTS: &str = "mask-faults";
+
+/// The words of `data.leave_out`: what can be unusual about a conversation, and [`MASK_FAULTS`].
+pub const LEAVE_OUT: &[&str] = &[
+    "assistant-first",
+    "several-systems",
+    "late-system",
+    "two-questions",
+    "empty-question",
+    "two-answers",
+    "empty-answer",
+    "user-last",
+    MASK_FAULTS,
+];
 
 /// One key of a run file.
 #[derive(Clone, Copy, Debug)]
@@ -186,8 +205,20 @@ pub const FIELDS: &[Field] = &[
         Kind::Text,
         "Empty: the model's own; the name of one of its templates, chatml, a .jinja file, or the template itself.",
     ),
+    of(
+        "data",
+        "system",
+        choice(&["own-turn", "in-question"]),
+        "Where a system prompt stands: in its own turn, or before the first question, for templates that know no system turn.",
+    ),
     of("data", "on_bad_row", choice(&["stop", "skip"]), "What happens at a row that cannot be read."),
     of("data", "deduplicate", Kind::Bool, "Rows that say the same as an earlier one are left out."),
+    of(
+        "data",
+        "leave_out",
+        Kind::TextList { allowed: LEAVE_OUT },
+        "Rows that are left out because they are unusual in this way; with mask-faults every row's mask is checked.",
+    ),
     of(
         "data",
         "columns",
@@ -237,7 +268,12 @@ pub const FIELDS: &[Field] = &[
     of("train", "seed", Kind::Integer { min: 0, max: i64::MAX }, "Seed of the adapter, the rows' order and dropout."),
     of("eval", "every", count(0), "Steps between two validation losses; 0: at the end only."),
     of("sample", "every", count(0), "Steps between two rounds of samples; 0: at the end only."),
-    of("sample", "prompts", Kind::TextList, "What the base and the adapted model are asked while it trains."),
+    of(
+        "sample",
+        "prompts",
+        Kind::TextList { allowed: &[] },
+        "What the base and the adapted model are asked while it trains.",
+    ),
     of("output", "dir", Kind::Text, "The run folder; empty: runs/<time>-<name> in the program's data folder."),
     of("output", "save_every", count(0), "Steps between two checkpoints; 0: at the end only."),
     of("output", "keep", count(1), "Newest checkpoints that are kept."),
@@ -268,7 +304,8 @@ mod tests {
                     Kind::Integer { min, max } => format!("whole, {min} to {max}"),
                     Kind::Number { min, max, max_included: true } => format!("{min} to {max}"),
                     Kind::Number { min, max, max_included: false } => format!("{min} to below {max}"),
-                    Kind::TextList => "list of texts".to_string(),
+                    Kind::TextList { allowed: [] } => "list of texts".to_string(),
+                    Kind::TextList { allowed } => format!("list of {}", allowed.join(", ")),
                     Kind::Modules => "\"all-linear\", or a list of names".to_string(),
                     Kind::Table { keys: [], values } => format!("table of any words to {}", values.join(", ")),
                     Kind::Table { keys, .. } => format!("table of {}", keys.join(", ")),

@@ -5,11 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::marks::{Mark, Why};
 use super::report::SourceReport;
+use super::template::REFUSES;
 use super::tokens::Tokenized;
-use super::{MaskFault, NO_END};
+use super::{MaskFault, NO_END, Oddity};
 use crate::engine::Result;
-use crate::engine::config::{DataConfig, OnBadRow};
+use crate::engine::config::{DataConfig, MASK_FAULTS, OnBadRow, SystemPrompt};
 use crate::units::grouped;
+
+/// The choice of `data.chat_template` that every model has.
+const CHATML: &str = "chatml";
 
 /// Kinds of things that are counted in rows: each has a bit in the index.
 const KINDS: usize = 32;
@@ -36,6 +40,14 @@ pub enum Fix {
     SkipBadRows,
     /// Leave out rows that say the same as an earlier one.
     Deduplicate,
+    /// Leave out rows that are unusual in this way.
+    LeaveOut(Oddity),
+    /// Check the mask of every row, and leave out those whose mask is wrong.
+    LeaveOutFaults,
+    /// Put the system prompt in front of the first question.
+    SystemInQuestion,
+    /// Write conversations as ChatML instead of with the model's own template.
+    ChatMl,
 }
 
 impl Fix {
@@ -45,6 +57,9 @@ impl Fix {
             Fix::MaxSeqLen(tokens) => format!("Make room for {} tokens", grouped(tokens as u64)),
             Fix::SkipBadRows => "Leave these rows out".into(),
             Fix::Deduplicate => "Keep the first of each".into(),
+            Fix::LeaveOut(_) | Fix::LeaveOutFaults => "Leave such rows out".into(),
+            Fix::SystemInQuestion => "Put it into the question".into(),
+            Fix::ChatMl => "Write as ChatML".into(),
         }
     }
 
@@ -54,6 +69,10 @@ impl Fix {
             Fix::MaxSeqLen(tokens) => settings.max_seq_len = tokens,
             Fix::SkipBadRows => settings.on_bad_row = OnBadRow::Skip,
             Fix::Deduplicate => settings.deduplicate = true,
+            Fix::LeaveOut(oddity) => settings.leave_out.push(oddity.name().into()),
+            Fix::LeaveOutFaults => settings.leave_out.push(MASK_FAULTS.into()),
+            Fix::SystemInQuestion => settings.system = SystemPrompt::InQuestion,
+            Fix::ChatMl => settings.chat_template = CHATML.into(),
         }
     }
 }
@@ -181,7 +200,7 @@ pub(super) fn findings(
     use Severity::{Error, Note, Warning};
     let count = |n: usize| if n == 1 { "1 row".to_string() } else { format!("{} rows", grouped(n as u64)) };
     let mut found = Vec::new();
-    if let Some(first) = rows.summary.problems.first() {
+    if let Some(first) = rows.summary.wrong.first() {
         let skipped = settings.on_bad_row == OnBadRow::Skip;
         let what = format!(
             "{} cannot be read{}, the first in line {}: {}",
@@ -199,23 +218,45 @@ pub(super) fn findings(
         finding.fix = (!skipped).then_some(Fix::SkipBadRows);
         found.push(finding);
     }
-    for (at, seen) in rows.summary.faults.iter().enumerate() {
+    let write_as_chatml = (settings.chat_template != CHATML).then_some(Fix::ChatMl);
+    let faults = rows.summary.faults.iter().enumerate().filter(|_| !settings.leaves_out(MASK_FAULTS));
+    for (at, seen) in faults {
         let what = seen.among(rows.summary.verified);
         let finding = Finding::new(Topic::Mask, seen.severity.unwrap_or(Warning), what);
-        found.push(finding.of_rows(seen.rows, Some(seen.first)).marked(Mark::Fault(at as u8)));
+        let mut finding = finding.of_rows(seen.rows, Some(seen.first)).marked(Mark::Fault(at as u8));
+        // What is wrong with all of them is the template's fault.
+        let of_template = seen.rows == rows.summary.verified;
+        finding.fix = if of_template { write_as_chatml } else { Some(Fix::LeaveOutFaults) };
+        found.push(finding);
     }
     if report.format.is_conversation() {
         found.extend(template_notices.iter().map(|notice| {
             // That the model may not stop is worth more than a note.
             let (topic, severity) = if notice == NO_END { (Topic::Ends, Warning) } else { (Topic::Template, Note) };
-            Finding::new(topic, severity, notice)
+            let mut finding = Finding::new(topic, severity, notice);
+            finding.fix = write_as_chatml.filter(|_| topic == Topic::Ends);
+            finding
         }));
     }
     found.extend(rows.summary.reading.notices.iter().map(|notice| Finding::new(Topic::Reading, Note, notice)));
+    let held_out = rows.source.held_out_files();
+    if let [first, more @ ..] = &held_out[..] {
+        let (verb, other) = if more.is_empty() { ("is", "a file") } else { ("are", "files") };
+        let names = if more.is_empty() { first.clone() } else { format!("{first} and {} more", more.len()) };
+        let what = format!(
+            "{names} {verb} trained on, too, though the name says {other} for validation or tests: name the files to train on \
+             instead of the folder, and these to validate on"
+        );
+        found.push(Finding::new(Topic::Reading, Warning, what));
+    }
     if report.answers_cut > 0 {
+        let share = 100.0 * report.answers_cut as f64 / report.rows.max(1) as f64;
         let what = format!(
             "{} the end of {} answer at {} tokens: the model does not see where it stops",
-            if report.answers_cut == 1 { "1 row loses".to_string() } else { count(report.answers_cut) + " lose" },
+            match report.answers_cut {
+                1 => "1 row loses".to_string(),
+                rows => format!("{} ({share:.1}%) lose", count(rows)),
+            },
             if report.answers_cut == 1 { "its" } else { "their" },
             grouped(settings.max_seq_len as u64)
         );
@@ -231,18 +272,33 @@ pub(super) fn findings(
         let what = format!("{} {verb} left out: {why}", count(dropped.rows));
         let (topic, severity) = match dropped.why {
             Why::Repeats => (Topic::Repeated, Note),
+            why if why.is_wished() => (Topic::LeftOut, Note),
             _ => (Topic::LeftOut, Warning),
         };
         let mut finding = Finding::new(topic, severity, what)
             .of_rows(dropped.rows, Some(dropped.first_row))
             .marked(Mark::LeftOut(dropped.why));
-        finding.fix = (dropped.why == Why::Beyond).then_some(Fix::MaxSeqLen(report.longest));
+        finding.fix = match dropped.why {
+            Why::Beyond => Some(Fix::MaxSeqLen(report.longest)),
+            Why::Refused(_) if dropped.reason.starts_with(REFUSES) => {
+                let system = dropped.reason.to_lowercase().contains("system");
+                let merge = system && settings.system == SystemPrompt::OwnTurn;
+                if merge { Some(Fix::SystemInQuestion) } else { write_as_chatml }
+            }
+            _ => None,
+        };
         found.push(finding);
     }
     for (at, seen) in rows.summary.odd.iter().enumerate() {
+        let oddity = Oddity::of_words(&seen.what);
+        if oddity.is_some_and(|oddity| settings.leaves_out(oddity.name())) {
+            continue;
+        }
         let what = format!("{}: {}", count(seen.rows), seen.what);
         let finding = Finding::new(Topic::Odd, seen.severity.unwrap_or(Note), what);
-        found.push(finding.of_rows(seen.rows, Some(seen.first)).marked(Mark::Odd(at as u8)));
+        let mut finding = finding.of_rows(seen.rows, Some(seen.first)).marked(Mark::Odd(at as u8));
+        finding.fix = oddity.map(Fix::LeaveOut);
+        found.push(finding);
     }
     let repeated = rows.duplicates()?;
     if repeated > 0 && !settings.deduplicate {

@@ -1,5 +1,6 @@
 //! What a row becomes, whatever its format: a conversation, or a document.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// One message of a conversation.
@@ -70,11 +71,81 @@ pub struct Conversation {
     pub tools: Option<Value>,
 }
 
+/// Something unusual about a conversation: nothing that prevents training, but something to count, to show and, where a person
+/// wishes it, to leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Oddity {
+    /// The first turn is the assistant's.
+    AssistantFirst,
+    /// More than one system turn in a row.
+    SeveralSystems,
+    /// A system turn that is not at the start.
+    LateSystem,
+    /// Two user turns in a row.
+    TwoQuestions,
+    /// A user turn without words.
+    EmptyQuestion,
+    /// Two assistant turns in a row.
+    TwoAnswers,
+    /// An assistant turn without words and without a call.
+    EmptyAnswer,
+    /// It ends with the user's turn.
+    UserLast,
+}
+
+impl Oddity {
+    /// All of them.
+    pub const ALL: [Oddity; 8] = [
+        Oddity::AssistantFirst,
+        Oddity::SeveralSystems,
+        Oddity::LateSystem,
+        Oddity::TwoQuestions,
+        Oddity::EmptyQuestion,
+        Oddity::TwoAnswers,
+        Oddity::EmptyAnswer,
+        Oddity::UserLast,
+    ];
+
+    /// Its name in run files: a word of `data.leave_out`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Oddity::AssistantFirst => "assistant-first",
+            Oddity::SeveralSystems => "several-systems",
+            Oddity::LateSystem => "late-system",
+            Oddity::TwoQuestions => "two-questions",
+            Oddity::EmptyQuestion => "empty-question",
+            Oddity::TwoAnswers => "two-answers",
+            Oddity::EmptyAnswer => "empty-answer",
+            Oddity::UserLast => "user-last",
+        }
+    }
+
+    /// What it is, for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Oddity::AssistantFirst => "the first turn is the assistant's",
+            Oddity::SeveralSystems => "more than one system turn",
+            Oddity::LateSystem => "a system turn that is not at the start",
+            Oddity::TwoQuestions => "two user turns in a row",
+            Oddity::EmptyQuestion => "an empty question",
+            Oddity::TwoAnswers => "two answers in a row",
+            Oddity::EmptyAnswer => "an empty answer",
+            Oddity::UserLast => "ends with the user's turn (nothing to train in it)",
+        }
+    }
+
+    /// The one that these words are of.
+    pub(super) fn of_words(words: &str) -> Option<Oddity> {
+        Oddity::ALL.into_iter().find(|oddity| oddity.words() == words)
+    }
+}
+
 impl Conversation {
-    /// What is unusual about it, each kind once: nothing that prevents training, but something to count and to show.
-    pub fn oddities(&self) -> Vec<&'static str> {
+    /// What is unusual about it, each kind once.
+    pub fn oddities(&self) -> Vec<Oddity> {
         let mut found = Vec::new();
-        let mut odd = |is_odd: bool, what: &'static str| {
+        let mut odd = |is_odd: bool, what: Oddity| {
             if is_odd && !found.contains(&what) {
                 found.push(what);
             }
@@ -82,32 +153,37 @@ impl Conversation {
         let messages = &self.messages;
         let silent = |m: &Message| m.content.as_deref().is_none_or(|text| text.trim().is_empty());
         let calls = |m: &Message| ["tool_calls", "function_call"].iter().any(|key| m.extra.get(*key).is_some());
-        odd(
-            messages.iter().find(|m| m.role != "system").is_some_and(Message::is_assistant),
-            "the first turn is the assistant's",
-        );
+        odd(messages.iter().find(|m| m.role != "system").is_some_and(Message::is_assistant), Oddity::AssistantFirst);
         for (i, message) in messages.iter().enumerate() {
             let before = i.checked_sub(1).map(|i| &messages[i]);
             let again = before.is_some_and(|before| before.role == message.role);
             match message.role.as_str() {
-                "system" if again => odd(true, "more than one system turn"),
-                "system" => odd(i > 0, "a system turn that is not at the start"),
+                "system" if again => odd(true, Oddity::SeveralSystems),
+                "system" => odd(i > 0, Oddity::LateSystem),
                 "user" => {
-                    odd(again, "two user turns in a row");
-                    odd(silent(message), "an empty question");
+                    odd(again, Oddity::TwoQuestions);
+                    odd(silent(message), Oddity::EmptyQuestion);
                 }
                 "assistant" => {
-                    odd(again, "two answers in a row");
-                    odd(silent(message) && !calls(message), "an empty answer");
+                    odd(again, Oddity::TwoAnswers);
+                    odd(silent(message) && !calls(message), Oddity::EmptyAnswer);
                 }
                 _ => {}
             }
         }
-        odd(
-            messages.last().is_some_and(|last| last.role == "user"),
-            "ends with the user's turn (nothing to train in it)",
-        );
+        odd(messages.last().is_some_and(|last| last.role == "user"), Oddity::UserLast);
         found
+    }
+
+    /// Puts the system prompt in front of the first question, for templates that know no system turn. Without a question it
+    /// stays where it is.
+    pub(super) fn merge_system(&mut self) {
+        let systems = self.messages.iter().take_while(|message| message.role == "system").count();
+        let Some(question) = self.messages.get_mut(systems).filter(|message| message.role == "user") else { return };
+        let Some(asked) = question.content.take() else { return };
+        let prompts = self.messages.drain(..systems).filter_map(|system| system.content);
+        let parts: Vec<String> = prompts.chain([asked]).filter(|text| !text.is_empty()).collect();
+        self.messages[0].content = Some(parts.join("\n\n"));
     }
 }
 
@@ -128,7 +204,9 @@ mod tests {
     fn odd_conversations_are_told_from_usual_ones() {
         let [s, u, a] = [Message::system("s"), Message::user("u"), Message::assistant("a")];
         let of = |messages: &[&Message]| {
-            Conversation { messages: messages.iter().map(|m| (*m).clone()).collect(), tools: None }.oddities()
+            let odd =
+                Conversation { messages: messages.iter().map(|m| (*m).clone()).collect(), tools: None }.oddities();
+            odd.into_iter().map(Oddity::words).collect::<Vec<_>>()
         };
         let nothing: [&str; 0] = [];
         assert_eq!(of(&[&s, &u, &a, &u, &a]), nothing);
@@ -142,5 +220,27 @@ mod tests {
         assert_eq!(of(&[&u, &Message::assistant(" ")]), ["an empty answer"]);
         assert_eq!(of(&[&Message::user(""), &a]), ["an empty question"]);
         assert_eq!(of(&[&s, &s, &u, &a, &s]), ["more than one system turn", "a system turn that is not at the start"]);
+        for oddity in Oddity::ALL {
+            assert_eq!(Oddity::of_words(oddity.words()), Some(oddity));
+            assert!(crate::engine::config::LEAVE_OUT.contains(&oddity.name()));
+        }
+        assert_eq!(Oddity::ALL.len() + 1, crate::engine::config::LEAVE_OUT.len());
+    }
+
+    #[test]
+    fn a_system_prompt_is_put_into_the_first_question() {
+        let [s, u, a] = [Message::system("s"), Message::user("u"), Message::assistant("a")];
+        let merged = |messages: &[&Message]| {
+            let mut conversation =
+                Conversation { messages: messages.iter().map(|m| (*m).clone()).collect(), tools: None };
+            conversation.merge_system();
+            conversation.messages
+        };
+        assert_eq!(merged(&[&s, &u, &a]), [Message::user("s\n\nu"), a.clone()]);
+        assert_eq!(merged(&[&s, &s, &u]), [Message::user("s\n\ns\n\nu")]);
+        assert_eq!(merged(&[&u, &s, &a]), [u.clone(), s.clone(), a.clone()]);
+        assert_eq!(merged(&[&s, &a]), [s.clone(), a.clone()]);
+        assert_eq!(merged(&[&Message::system(""), &u]), [u.clone()]);
+        assert_eq!(merged(&[]), []);
     }
 }

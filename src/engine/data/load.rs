@@ -118,7 +118,7 @@ mod tests {
     use super::super::Encoder;
     use super::super::report::Side;
     use super::super::testing::{CHATML, byte_tokenizer, file, now, shared_data, smollm2};
-    use super::super::{Format, Message, inspect};
+    use super::super::{Fix, Format, Message, Severity, Topic, inspect, survey};
     use super::*;
     use crate::engine::config::LossOn;
     use crate::engine::formats;
@@ -203,6 +203,8 @@ mod tests {
                 "1 of 4 rows cut at max_seq_len (the longest has 82 tokens); 1 row loses the end of its last answer",
                 "1 row left out, the first in line 3: nothing in its first 40 tokens is trained (max_seq_len)",
                 "1 row left out, the first in line 4: it has no assistant turn to train on",
+                // … ends with the user's turn.
+                "1 row",
             ]
         );
     }
@@ -225,7 +227,8 @@ mod tests {
         assert_eq!((data.train.len(), data.validation.len()), (48, 4));
         let notice =
             "2 rows left out, the first in line 39: it is also a validation row, which must not be trained on: ";
-        assert_eq!(data.report.notices, [format!("{notice}{path}")]);
+        let repeated = "10 rows say the same as an earlier one, the first in line 41 (deduplicate leaves them out)";
+        assert_eq!(data.report.notices, [format!("{notice}{path}"), repeated.to_string()]);
 
         let data = load(&DataConfig { validation_rows: 5, ..settings(&path) }, &chatml(), 7).unwrap();
         assert!((5..=6).contains(&data.validation.len()), "{}", data.validation.len());
@@ -263,8 +266,8 @@ mod tests {
         );
         assert_eq!(
             load("c.jsonl", "{\"question\":\"x\",\"answer\":\"y\"}\n{\"text\":\"x\"}\n"),
-            "line 2: this row looks like text (the column `text`), but the file was read as question-answer (the columns \
-             `question` and `answer`): put rows of one format into one file: c.jsonl"
+            "line 2: this row looks like text (the column `text`), but the others are read as question-answer (the columns \
+             `question` and `answer`): keep rows of different formats in different files, and train on one of them: c.jsonl"
         );
         assert_eq!(
             load("d.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),
@@ -321,11 +324,131 @@ mod tests {
         let dropped = &data.report.source.dropped[0];
         assert_eq!(dropped.reason, "the chat template refuses the conversation: System role not supported");
         assert_eq!((dropped.rows, dropped.first_line), (1, 1));
+        // One click away: the system prompt goes into the question.
+        let finding = |data: &Dataset, topic| data.report.findings.iter().find(|f| f.topic == topic).cloned();
+        let fix = finding(&data, Topic::LeftOut).unwrap().fix.unwrap();
+        assert_eq!(fix, Fix::SystemInQuestion);
+        let mut changed = settings(&path);
+        fix.apply(&mut changed);
+        let data = load_at(&changed, &tokenizer, 0, now(), &mut |_, _| true).unwrap();
+        let text = tokenizer.decode(&data.train.get(0).unwrap().tokens, false).unwrap();
+        assert_eq!(
+            (data.train.len(), text.as_str()),
+            (2, "<|im_start|>user\ns\n\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n")
+        );
+        assert_eq!(finding(&data, Topic::LeftOut), None);
+        // Where that is not the reason, another template is a way out.
+        let source = format!("{{{{ raise_exception('no') }}}}{CHATML}");
+        let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(&source));
+        let seen = survey(&settings(&path), &tokenizer, &mut |_, _| true).unwrap();
+        assert!(
+            seen.cut(&settings(&path), 0).unwrap_err().to_string().contains("none of the 2 rows can be trained on")
+        );
+        let mut chatml = settings(&path);
+        Fix::ChatMl.apply(&mut chatml);
+        assert_eq!(load(&chatml, &tokenizer, 0).unwrap().train.len(), 2);
+    }
+
+    #[test]
+    fn unusual_rows_are_said_and_left_out_when_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let turn = |(role, text): &(&str, &str)| format!("{{\"role\":\"{role}\",\"content\":\"{text}\"}}");
+        let row = |turns: &[(&str, &str)]| {
+            format!("{{\"messages\":[{}]}}\n", turns.iter().map(turn).collect::<Vec<_>>().join(","))
+        };
+        let (q, a) = (("user", "q"), ("assistant", "a"));
+        let rows = [row(&[q, a]), row(&[q, q, a]), row(&[q, ("assistant", "")]), row(&[q, ("user", "r"), a, a])];
+        let path = file(&folder, "d.jsonl", &rows.concat());
+        let data = load(&settings(&path), &chatml(), 0).unwrap();
+        assert_eq!(
+            data.report.notices,
+            [
+                "2 rows: two user turns in a row, the first in line 2 (leave_out = [\"two-questions\"] leaves them out)",
+                "1 row: an empty answer, the first in line 3 (leave_out = [\"empty-answer\"] leaves them out)",
+                "1 row: two answers in a row, the first in line 4 (leave_out = [\"two-answers\"] leaves them out)",
+            ]
+        );
+        let mut changed = settings(&path);
+        let fixes: Vec<Fix> = data.report.findings.iter().filter_map(|finding| finding.fix).collect();
+        assert_eq!(fixes.len(), 3);
+        fixes[..2].iter().for_each(|fix| fix.apply(&mut changed));
+        assert_eq!(changed.leave_out, ["two-questions", "empty-answer"]);
+        let data = load(&changed, &chatml(), 0).unwrap();
+        assert_eq!(all(&data.train).iter().map(|sample| sample.row).collect::<Vec<_>>(), [0]);
+        let said = &data.report.notices;
+        assert!(
+            said[0].starts_with("2 rows left out, the first in line 2: two user turns in a row (leave_out)"),
+            "{said:?}"
+        );
+        assert!(said[1].starts_with("1 row left out, the first in line 3: an empty answer (leave_out)"), "{said:?}");
+        let left_out = data.report.findings.iter().filter(|finding| finding.topic == Topic::LeftOut);
+        assert_eq!(left_out.map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Note; 2]);
+    }
+
+    #[test]
+    fn words_that_must_not_be_trained_stop_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |asked: &str| format!("{{\"question\":\"{asked}\",\"answer\":\"a\"}}\n");
+        let (usual, wrong) = ("a question of some length", "a secret question of some length");
+        // The template marks some questions as what the model says.
+        let template = |mark: &str| {
+            let source = format!(
+                "{{% for m in messages %}}{{{{ '<|im_start|>' + m.role + '\n' }}}}{{% if m.role == 'assistant' or {mark} %}}\
+                 {{% generation %}}{{{{ m.content + '<|im_end|>' }}}}{{% endgeneration %}}\
+                 {{% else %}}{{{{ m.content + '<|im_end|>' }}}}{{% endif %}}{{% endfor %}}"
+            );
+            byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(&source))
+        };
+        let path = file(
+            &folder,
+            "d.jsonl",
+            &(0..200).map(|i| row(if i % 50 == 7 { wrong } else { usual })).collect::<String>(),
+        );
+        let some = template("'secret' in m.content");
+        let stopped = error(load(&settings(&path), &some, 0), &folder);
+        assert!(stopped.starts_with("words of a user turn are trained in 2 of the "), "{stopped}");
+        assert!(
+            stopped.ends_with(
+                " rows looked at, the first in line 8: choose another chat template, or leave such rows out: d.jsonl"
+            ),
+            "{stopped}"
+        );
+        // Every row is looked at, and those are left out.
+        let seen = survey(&settings(&path), &some, &mut |_, _| true).unwrap();
+        let fix = seen.cut_readable(&settings(&path), 0).unwrap().report.findings[0].fix.unwrap();
+        assert_eq!(fix, Fix::LeaveOutFaults);
+        let mut changed = settings(&path);
+        fix.apply(&mut changed);
+        let data = load(&changed, &some, 0).unwrap();
+        assert_eq!((data.train.len(), data.report.source.dropped[0].rows), (196, 4));
+        assert!(all(&data.train).iter().all(|sample| sample.row % 50 != 7));
+        // A fault of all rows is the template's.
+        let seen = survey(&settings(&path), &template("true"), &mut |_, _| true).unwrap();
+        let finding = seen.cut_readable(&settings(&path), 0).unwrap().report.findings[0].clone();
+        assert_eq!((finding.severity, finding.fix), (Severity::Error, Some(Fix::ChatMl)));
+        // With the loss on all tokens, all words are meant to be trained.
+        assert!(load(&DataConfig { loss_on: LossOn::All, ..settings(&path) }, &template("true"), 0).is_ok());
+    }
+
+    #[test]
+    fn files_for_tests_in_a_folder_are_said_to_be_trained_on() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["train.jsonl", "test.jsonl", "more/validation-1.jsonl"] {
+            std::fs::create_dir_all(folder.path().join("more")).unwrap();
+            file(&folder, name, &format!("{{\"question\":\"{name}\",\"answer\":\"a\"}}\n"));
+        }
+        let path = folder.path().to_string_lossy().into_owned();
+        let said = |path: &str| load(&settings(path), &chatml(), 0).unwrap().report.notices;
+        let expected = "more/validation-1.jsonl and 1 more are trained on, too, though the name says files for validation or \
+                        tests: name the files to train on instead of the folder, and these to validate on";
+        assert_eq!(said(&path), [expected]);
+        assert!(said(&folder.path().join("train.jsonl").to_string_lossy()).is_empty());
+        assert!(said(&folder.path().join("more").to_string_lossy()).is_empty());
     }
 
     #[test]
     fn built_in_rows_are_read() {
-        let seen = inspect("builtin:pirate", &DataConfig::default()).unwrap();
+        let seen = inspect("builtin:pirate", &DataConfig::default(), &mut |_, _| true).unwrap();
         assert_eq!((seen.format, seen.wrong_rows), (Format::Messages, 0));
         let model = formats::builtin::model("tiny-chat").unwrap();
         let tokenizer = formats::open(&model).unwrap().tokenizer().unwrap();
@@ -360,7 +483,7 @@ mod tests {
             ("dpo_en_demo.json", Format::Preference, 300),
         ] {
             let path = shared_data(name).unwrap().to_string_lossy().into_owned();
-            let seen = inspect(&path, &DataConfig::default()).unwrap();
+            let seen = inspect(&path, &DataConfig::default(), &mut |_, _| true).unwrap();
             println!("{name}: {} {} {:?} {:?}", seen.format.name(), seen.rows, seen.columns, seen.problems);
             assert_eq!((seen.format, seen.rows, seen.wrong_rows), (format, rows, 0), "{name}");
             if format != Format::Preference {

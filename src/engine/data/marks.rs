@@ -3,11 +3,12 @@
 
 use serde::Serialize;
 
+use super::Oddity;
 use super::check::Seen;
 use super::survey::{Cut, Survey};
 use super::tokens::{Record, Summary};
 use crate::engine::Result;
-use crate::engine::config::DataConfig;
+use crate::engine::config::{DataConfig, MASK_FAULTS};
 use crate::units::grouped;
 
 /// Why a row that can be read is not trained on.
@@ -25,6 +26,10 @@ pub enum Why {
     Repeats,
     /// It says the same as one that the validation loss is computed on.
     InValidation,
+    /// It is unusual in a way that a person wants left out: index in [`Summary::odd`].
+    Odd(u8),
+    /// Its mask is wrong, and a person wants such rows left out: index in [`Summary::faults`].
+    Fault(u8),
 }
 
 impl Why {
@@ -36,7 +41,14 @@ impl Why {
             Why::Beyond => format!("nothing in its first {} tokens is trained", grouped(max_seq_len as u64)),
             Why::Repeats => "it says the same as an earlier row".into(),
             Why::InValidation => "it is also a validation row, which must not be trained on".into(),
+            Why::Odd(at) => seen(&summary.odd, at),
+            Why::Fault(at) => seen(&summary.faults, at),
         }
+    }
+
+    /// Whether a person asked for it.
+    pub fn is_wished(self) -> bool {
+        matches!(self, Why::Repeats | Why::Odd(_) | Why::Fault(_))
     }
 
     /// Of so many rows: "they say the same as earlier rows".
@@ -50,6 +62,7 @@ impl Why {
             Why::Beyond => format!("nothing in their first {} tokens is trained", grouped(max_seq_len as u64)),
             Why::Repeats => "they say the same as earlier rows".into(),
             Why::InValidation => "they are also validation rows, which must not be trained on".into(),
+            Why::Odd(_) | Why::Fault(_) => self.words(summary, max_seq_len),
         }
     }
 
@@ -87,15 +100,41 @@ pub enum Mark {
 impl Mark {
     /// Of one row, in words.
     pub fn words(self, summary: &Summary, max_seq_len: usize) -> String {
-        let of = |seen: &[Seen], at: u8| seen.get(usize::from(at)).map(|seen| seen.what.clone()).unwrap_or_default();
         match self {
             Mark::Cut => format!("it is longer than {} tokens", grouped(max_seq_len as u64)),
             Mark::EndCut => "its last answer loses its end".into(),
             Mark::LeftOut(why) => why.words(summary, max_seq_len),
             Mark::Repeated => "it says the same as an earlier row".into(),
-            Mark::Fault(at) => of(&summary.faults, at),
-            Mark::Odd(at) => of(&summary.odd, at),
+            Mark::Fault(at) => seen(&summary.faults, at),
+            Mark::Odd(at) => seen(&summary.odd, at),
         }
+    }
+}
+
+fn seen(all: &[Seen], at: u8) -> String {
+    all.get(usize::from(at)).map(|seen| seen.what.clone()).unwrap_or_default()
+}
+
+/// Which oddities and faults of masks a person wants left out, as bits of a [`Record`].
+#[derive(Clone, Copy)]
+pub(super) struct Unwanted {
+    odd: u32,
+    faults: u32,
+}
+
+impl Unwanted {
+    pub fn of(settings: &DataConfig, summary: &Summary) -> Unwanted {
+        let is_unwanted =
+            |seen: &Seen| Oddity::of_words(&seen.what).is_some_and(|oddity| settings.leaves_out(oddity.name()));
+        let odd = summary.odd.iter().enumerate().filter(|(_, seen)| is_unwanted(seen));
+        let odd = odd.fold(0, |bits, (at, _)| bits | 1 << at);
+        Unwanted { odd, faults: if settings.leaves_out(MASK_FAULTS) { u32::MAX } else { 0 } }
+    }
+
+    /// Why a row is left out.
+    pub fn why(self, record: &Record) -> Option<Why> {
+        let fault = bits(record.faults & self.faults).next().map(Why::Fault);
+        fault.or_else(|| bits(record.odd & self.odd).next().map(Why::Odd))
     }
 }
 
@@ -109,13 +148,15 @@ impl Survey {
         let mut trained = cut.train.iter().map(|row| row.row).peekable();
         let mut held = held.iter().map(|row| row.row).peekable();
         let repeats = rows.duplicates()? > 0;
+        let unwanted = Unwanted::of(settings, &rows.summary);
         rows.each(|index, record| {
             let row = index as u32;
             let kept = trained.next_if_eq(&row).is_some() | held.next_if_eq(&row).is_some();
             let repeated = repeats && rows.repeats_an_earlier(index)?;
             if !kept {
+                let why = Why::of(record, settings.max_seq_len).or_else(|| unwanted.why(record));
                 let other = if settings.deduplicate && repeated { Why::Repeats } else { Why::InValidation };
-                see(Mark::LeftOut(Why::of(record, settings.max_seq_len).unwrap_or(other)), row);
+                see(Mark::LeftOut(why.unwrap_or(other)), row);
             } else if record.tokens as usize > settings.max_seq_len {
                 see(Mark::Cut, row);
                 if record.last as usize > settings.max_seq_len {

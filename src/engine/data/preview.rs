@@ -4,12 +4,15 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::format::Reading;
-use super::rows::Row;
+use super::format::{Fields, Reading};
+use super::rows::{Row, Source, WrongRow};
 use super::{Encoder, Example};
 use crate::engine::Result;
 use crate::engine::config::LossOn;
 use crate::engine::formats::TextTokenizer;
+
+/// Bytes that are shown of a row that cannot be read.
+const RAW: usize = 64 << 10;
 
 /// Shows rows; made once for a tokenizer.
 pub struct Previewer<'a> {
@@ -22,11 +25,11 @@ pub struct Previewer<'a> {
 /// A row in all its shapes.
 #[derive(Clone, Debug)]
 pub struct Preview {
-    /// The row as it stands in the file.
+    /// The row as it stands in the file; without columns if it cannot be taken apart.
     pub row: Row,
     /// What its format made of it; `None` if it cannot be read so.
     pub example: Option<Example>,
-    /// What is tokenized.
+    /// What is tokenized; of a row that cannot be taken apart, what stands in the file.
     pub text: String,
     /// Its tokens, before they are cut at `max_seq_len`: those that training uses.
     pub tokens: Vec<PreviewToken>,
@@ -97,6 +100,26 @@ impl<'a> Previewer<'a> {
             }
         }
         Ok(preview)
+    }
+
+    /// Shows a row that cannot be read: its columns if it has any, else what stands in the file in its place.
+    ///
+    /// # Errors
+    /// The file has changed, or it cannot be opened any more.
+    pub fn show_wrong(&self, source: &Source, wrong: &WrongRow, reading: &Reading, loss_on: LossOn) -> Result<Preview> {
+        let WrongRow { file, line, bytes, message } = wrong;
+        let mut reader = source.reader()?;
+        let mut shown = match reader.read(*file, bytes, 0, *line) {
+            Ok(row) if !row.fields.is_empty() => self.show(row, reading, loss_on)?,
+            _ => {
+                // Where not even the file's beginning can be read there is nothing to show but the reason.
+                let text = reader.raw(*file, bytes, *line, RAW).ok().flatten().unwrap_or_default();
+                let row = Row { index: 0, file: *file, line: *line, bytes: bytes.clone(), fields: Fields::new() };
+                Preview { row, example: None, text, tokens: Vec::new(), refusal: None }
+            }
+        };
+        shown.refusal = Some(message.clone());
+        Ok(shown)
     }
 
     /// Marks the trained tokens that end an answer: the end-of-sequence token, and the last one of the terminator that

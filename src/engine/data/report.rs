@@ -148,6 +148,7 @@ impl SourceReport {
                 match dropped.why {
                     Why::Beyond => format!("{} (max_seq_len)", dropped.reason),
                     Why::Repeats => format!("{} (deduplicate)", dropped.reason),
+                    why if why.is_wished() => format!("{} (leave_out)", dropped.reason),
                     _ => dropped.reason.clone(),
                 },
                 self.source

@@ -5,16 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Encoder;
-use super::check::findings;
+use super::check::{Finding, Fix, Severity, Topic, findings};
 use super::format::dataset_info;
-use super::marks::Why;
+use super::marks::{Mark, Unwanted, Why};
 use super::report::{Report, Side, SourceReport};
 use super::rows::Source;
 use super::split::HoldOut;
 use super::tokens::{Record, Tokenized, Tolerance, cache};
-use crate::engine::config::{DataConfig, OnBadRow};
+use crate::engine::config::{DataConfig, MASK_FAULTS, OnBadRow};
 use crate::engine::formats::TextTokenizer;
 use crate::engine::{Error, Result};
+use crate::units::grouped;
 
 /// The rows of a data set as tokens.
 #[derive(Clone, Debug)]
@@ -118,7 +119,49 @@ impl Survey {
         if settings.on_bad_row == OnBadRow::Stop {
             sides.into_iter().flatten().try_for_each(|rows| first_problem(rows))?;
         }
-        self.cut_readable(settings, seed)
+        let cut = self.cut_readable(settings, seed)?;
+        let refused = cut.report.findings.iter().find(|f| f.severity == Severity::Error && f.topic == Topic::Mask);
+        match refused {
+            Some(finding) => Err(self.refused(finding)),
+            None => Ok(cut),
+        }
+    }
+
+    /// Sentences about what else was found, for who has no list of findings to look at: each with the line of a row, and the
+    /// setting that takes it away.
+    fn told_of(&self, findings: &[Finding]) -> Result<Vec<String>> {
+        let mut sentences = Vec::new();
+        for finding in findings {
+            if !matches!(finding.topic, Topic::Mask | Topic::Reading | Topic::Odd | Topic::Unused | Topic::Repeated)
+                || matches!(finding.mark, Some(Mark::LeftOut(_)))
+            {
+                continue;
+            }
+            let place = match finding.example {
+                Some(row) => format!(", the first in line {}", self.train.record(row)?.line),
+                None => String::new(),
+            };
+            let setting = match finding.fix {
+                Some(Fix::Deduplicate) => " (deduplicate leaves them out)".to_string(),
+                Some(Fix::LeaveOut(oddity)) => format!(" (leave_out = [{:?}] leaves them out)", oddity.name()),
+                Some(Fix::LeaveOutFaults) => format!(" (leave_out = [{MASK_FAULTS:?}] leaves such rows out)"),
+                _ => String::new(),
+            };
+            sentences.push(format!("{}{place}{setting}", finding.message));
+        }
+        Ok(sentences)
+    }
+
+    /// Tokens would be trained that must not be.
+    fn refused(&self, finding: &Finding) -> Error {
+        let rows = &self.train;
+        let record = finding.example.and_then(|row| rows.record(row).ok()).unwrap_or_default();
+        let path = rows.source.files().get(record.file as usize).map_or(rows.source.path(), |file| file);
+        let message = format!(
+            "{}, the first in line {}: choose another chat template, or leave such rows out",
+            finding.message, record.line
+        );
+        Error::file(message, path)
     }
 
     /// [`Survey::cut`] of the rows that can be read, also where the others end the run: what was found in them can be
@@ -139,7 +182,11 @@ impl Survey {
             validation_source = Some(report);
         }
         let mut source = SourceReport::of(&self.train);
+        let unwanted = Unwanted::of(settings, &self.train.summary);
         let mut train = cut_rows(&self.train, settings, &mut source, |row, record| {
+            if let Some(why) = unwanted.why(record) {
+                return Ok(Some(why));
+            }
             if settings.deduplicate && self.train.repeats_an_earlier(row)? {
                 return Ok(Some(Why::Repeats));
             }
@@ -154,14 +201,14 @@ impl Survey {
             (validation, train) = self.hold_out(train, settings, wanted, seed)?;
         }
         let reports = [Some(&source), validation_source.as_ref()];
+        let wrong = [Some(&self.train), self.validation.as_ref()].into_iter().flatten();
         let mut notices: Vec<String> = reports.into_iter().flatten().flat_map(SourceReport::notices).collect();
+        notices.extend(wrong.flat_map(|rows| listed(rows)));
         if reports.into_iter().flatten().any(|report| report.format.is_conversation()) {
             notices.splice(0..0, self.template_notices.iter().cloned());
         }
-        for seen in &self.train.summary.faults {
-            notices.push(seen.among(self.train.summary.verified));
-        }
         let findings = findings(&self.train, &source, &self.template_notices, settings)?;
+        notices.extend(self.told_of(&findings)?);
         let report = Report {
             findings,
             train: Side::of(&train),
@@ -206,15 +253,24 @@ impl Survey {
     }
 }
 
+/// The first rows that cannot be read, each in a line.
+fn listed(rows: &Tokenized) -> Vec<String> {
+    const LISTED: usize = 5;
+    let summary = &rows.summary;
+    let mut lines: Vec<String> =
+        summary.wrong.iter().take(LISTED).map(|row| rows.source.error_of(row).to_string()).collect();
+    if summary.wrong_rows > LISTED {
+        let more = grouped((summary.wrong_rows - LISTED) as u64);
+        lines.push(format!("and {more} more, which `lora-studio inspect` lists: {}", rows.source.path().display()));
+    }
+    lines
+}
+
 /// The first row that cannot be read, as the error that ends a run.
 fn first_problem(rows: &Tokenized) -> Result<()> {
-    match rows.summary.problems.first() {
+    match rows.summary.wrong.first() {
         None => Ok(()),
-        Some(problem) => {
-            let path = rows.source.files().get(problem.file).map_or_else(|| rows.source.path(), |file| file.as_path());
-            let (path, line, message) = (path.to_path_buf(), problem.line, problem.message.clone());
-            Err(Error::Row { path, line, message })
-        }
+        Some(wrong) => Err(rows.source.error_of(wrong)),
     }
 }
 

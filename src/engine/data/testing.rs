@@ -78,3 +78,10 @@ fn found<const N: usize>(candidates: [PathBuf; N]) -> Option<PathBuf> {
     println!("skipped: there is no {missing}");
     None
 }
+
+/// The bytes, packed.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut writer, bytes).unwrap();
+    writer.finish().unwrap()
+}

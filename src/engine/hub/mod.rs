@@ -20,6 +20,7 @@ mod cache;
 mod checksum;
 mod disk;
 mod download;
+mod front_matter;
 mod http;
 mod id;
 mod listing;
@@ -42,6 +43,7 @@ pub use local::{LocalKind, LocalModel, LocalOrigin, local_models};
 pub use meter::Progress;
 pub use parts::{DatasetConfig, DatasetParts, DatasetSplit, PartChoice};
 pub use problem::{Problem, problem};
+pub(in crate::engine) use select::split_named;
 pub use settings::Token;
 
 use cache::Cache;

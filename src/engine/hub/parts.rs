@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Hub;
+use super::front_matter;
 use super::id::{HubId, is_inside};
 use super::listing::RemoteFile;
 use super::problem::Problem;
@@ -154,11 +155,27 @@ impl Hub {
         self.cache.commit(id).is_some_and(|commit| commit != parts.commit)
     }
 
+    /// What of a data set is here, as its README tells if that is here, too. Only what a person has downloaded is in it.
+    pub fn carded_parts(&self, id: &HubId) -> Option<DatasetParts> {
+        let folder = self.on_disk(id).ok()?;
+        let card = front_matter::card(&fs::read_to_string(folder.join("README.md")).ok()?);
+        let parts = self.parts_in(id, &card).ok()?;
+        (!card.is_null() && !parts.configs.is_empty()).then_some(parts)
+    }
+
     /// What a data set consists of by the names of the files that are here.
     ///
     /// # Errors
     /// There are none.
     pub fn parts_on_disk(&self, id: &HubId) -> Result<DatasetParts> {
+        let parts = self.parts_in(id, &Value::Null)?;
+        match parts.configs.is_empty() {
+            true => Err(Problem::Unusable.error(format!("{id} has no data files"))),
+            false => Ok(parts),
+        }
+    }
+
+    fn parts_in(&self, id: &HubId, card: &Value) -> Result<DatasetParts> {
         let folder = self.on_disk(id)?;
         let file = |path: &PathBuf| RemoteFile {
             path: path.strip_prefix(&folder).unwrap_or(path).to_string_lossy().replace('\\', "/"),
@@ -166,11 +183,7 @@ impl Hub {
             etag: String::new(),
         };
         let files: Vec<RemoteFile> = self.dataset_on_disk(id)?.iter().map(file).collect();
-        let parts = DatasetParts::of("", &files, &Value::Null);
-        match parts.configs.is_empty() {
-            true => Err(Problem::Unusable.error(format!("{id} has no data files"))),
-            false => Ok(parts),
-        }
+        Ok(DatasetParts::of("", &files, card))
     }
 
     /// That a split is not on this computer, and how to get it.

@@ -147,9 +147,8 @@ pub(super) fn named_splits(all: &[RemoteFile]) -> Vec<DatasetSplit> {
     let mut splits: Vec<(&str, Vec<&RemoteFile>)> = SPLITS.iter().map(|(name, _)| (*name, Vec::new())).collect();
     let mut unnamed = Vec::new();
     for file in data_files(all) {
-        let lower = file.path.to_ascii_lowercase();
-        let has = |words: &[&str]| lower.split(|c: char| !c.is_ascii_alphabetic()).any(|word| words.contains(&word));
-        match SPLITS.iter().position(|(_, words)| has(words)) {
+        let split = split_named(&file.path).and_then(|name| SPLITS.iter().position(|(split, _)| *split == name));
+        match split {
             Some(at) => splits[at].1.push(file),
             None => unnamed.push(file),
         }
@@ -159,6 +158,13 @@ pub(super) fn named_splits(all: &[RemoteFile]) -> Vec<DatasetSplit> {
     }
     let named = splits.into_iter().filter(|(_, files)| !files.is_empty());
     named.map(|(name, files)| split_of(name, of_one_kind(files))).collect()
+}
+
+/// The split that a file's name tells, with its folders.
+pub(in crate::engine) fn split_named(path: &str) -> Option<&'static str> {
+    let lower = path.to_ascii_lowercase();
+    let has = |words: &[&str]| lower.split(|c: char| !c.is_ascii_alphabetic()).any(|word| words.contains(&word));
+    SPLITS.iter().find(|(_, words)| has(words)).map(|(name, _)| *name)
 }
 
 /// The same rows often come in two formats: one of them is enough.

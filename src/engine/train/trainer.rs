@@ -427,7 +427,9 @@ fn data_notes(report: &Report) -> Vec<String> {
         let [samples, tokens, trained] = [side.samples as u64, side.tokens, side.trained_tokens].map(grouped);
         format!("{name}: {samples} {rows}, {tokens} tokens, {trained} of them trained")
     };
-    let mut notes = vec![side("training", &report.train)];
+    let source = &report.source;
+    let read = format!("rows are read as {} ({})", source.format.name(), source.reason);
+    let mut notes = vec![read, side("training", &report.train)];
     if report.validation.samples > 0 {
         notes.push(side("validation", &report.validation));
     }

@@ -4,7 +4,7 @@ use eframe::egui::{ComboBox, DragValue, RichText, Ui};
 use egui_material_icons::icons;
 
 use crate::app::command::Commands;
-use crate::app::data::{DataCommand, DataInfo, Pick, RowSet, place};
+use crate::app::data::{DataCommand, DataInfo, Pick, RowSet, WrongAt, place, wrong_rows};
 use crate::app::{Command, Studio};
 use crate::engine::data::Survey;
 use crate::ui::widgets::icon_button;
@@ -17,6 +17,9 @@ fn picked(studio: &Studio) -> Option<&RowSet> {
 
 /// Back, the number of the row, and on.
 pub fn walk(ui: &mut Ui, studio: &Studio, survey: &Survey, commands: &mut Commands) {
+    if let Some(at) = studio.data.look.wrong {
+        return walk_wrong(ui, studio, survey, at, commands);
+    }
     let (rows, row) = (survey.train.len(), studio.data.look.row);
     let (before, after) = match picked(studio) {
         None => (row.checked_sub(1), Some(row + 1).filter(|next| *next < rows)),
@@ -50,9 +53,44 @@ pub fn walk(ui: &mut Ui, studio: &Studio, survey: &Survey, commands: &mut Comman
     }
 }
 
+/// The same through the rows that cannot be read, and the way back to the others.
+fn walk_wrong(ui: &mut Ui, studio: &Studio, survey: &Survey, wrong: WrongAt, commands: &mut Commands) {
+    let rows = wrong_rows(survey, wrong.held_out);
+    let (before, after) = (wrong.at.checked_sub(1), Some(wrong.at + 1).filter(|next| *next < rows));
+    let mut wanted = None;
+    ui.add_enabled_ui(before.is_some(), |ui| {
+        if icon_button(ui, icons::ICON_CHEVRON_LEFT, "Previous row").clicked() {
+            wanted = before;
+        }
+    });
+    let label = ui.label("Row that cannot be read");
+    let mut number = wrong.at + 1;
+    let drag = DragValue::new(&mut number).range(1..=rows.max(1)).speed(0.2).update_while_editing(false);
+    if ui.add(drag).labelled_by(label.id).on_hover_text("Type a number to jump to a row.").changed() {
+        wanted = Some(number - 1);
+    }
+    ui.label(RichText::new(format!("of {}", grouped(rows as u64))).weak());
+    ui.add_enabled_ui(after.is_some(), |ui| {
+        if icon_button(ui, icons::ICON_CHEVRON_RIGHT, "Next row").clicked() {
+            wanted = after;
+        }
+    });
+    if let Some(Ok(shown)) = studio.data.look.shown.as_ref().filter(|_| !studio.data.look.waiting()) {
+        let held = survey.validation.as_ref().filter(|_| wrong.held_out);
+        let place = place(&held.unwrap_or(&survey.train).source, shown.row.file as usize, shown.row.line);
+        ui.label(RichText::new(place).weak().small());
+    }
+    if let Some(at) = wanted {
+        commands.send(Command::Data(DataCommand::LookAtWrong(WrongAt { at, ..wrong })));
+    }
+    if !survey.train.is_empty() && ui.link("Back to the others").clicked() {
+        commands.send(Command::Data(DataCommand::Look(studio.data.look.row)));
+    }
+}
+
 /// Which rows, how many they are, and which of them is shown.
 pub fn choice(ui: &mut Ui, studio: &Studio, survey: &Survey, commands: &mut Commands) {
-    let Some(info) = &studio.data.info else { return };
+    let Some(info) = studio.data.info.as_ref().filter(|_| studio.data.look.wrong.is_none()) else { return };
     let label = ui.label(RichText::new("Go through").weak());
     let name = |pick: Pick| pick.label(&survey.train.summary, info.settings.max_seq_len);
     let (mut pick, row) = (studio.data.pick, studio.data.look.row);

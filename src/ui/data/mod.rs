@@ -18,6 +18,8 @@ mod tokens;
 mod validation;
 mod wrong;
 
+use std::sync::Arc;
+
 use eframe::egui::{Align, Layout, Response, RichText, Ui, vec2};
 use egui_material_icons::icons;
 
@@ -29,6 +31,7 @@ use crate::app::data::DataCommand;
 use crate::app::notices::Severity;
 use crate::app::{Command, Readiness, Room, Studio};
 pub use crate::engine::data::ENDINGS;
+use crate::engine::data::Survey;
 
 /// From this width on, settings and lengths stand side by side.
 const TWO_COLUMNS: f32 = 700.0;
@@ -67,7 +70,8 @@ impl View {
             ui.add_space(theme::GAP);
             numbers::ui(ui, studio, info, &mut self.findings, commands);
         }
-        if let Some(survey) = data.survey.as_ref().filter(|survey| !survey.train.is_empty()) {
+        let some = |survey: &&Arc<Survey>| !survey.train.is_empty() || data.look.wrong.is_some();
+        if let Some(survey) = data.survey.as_ref().filter(some) {
             ui.add_space(theme::GAP);
             self.rows.ui(ui, studio, survey, commands);
         }

@@ -13,12 +13,12 @@ use crate::units::bytes;
 /// The line, where the rows are of a data set of the Hub.
 pub fn ui(ui: &mut Ui, studio: &Studio, data: &mut DataConfig, commands: &mut Commands) {
     let Some(hub) = &studio.data.hub else { return };
+    let help = "Asks the Hub which configurations and splits the data set has.";
     let Some(parts) = &hub.parts else {
         let here = studio.data.problem.as_ref().is_none_or(|problem| problem.download.is_none());
         if here && studio.data.download.progress().is_none() {
             ui.horizontal(|ui| {
                 row_label(ui, "Part");
-                let help = "Asks the Hub which configurations and splits the data set has.";
                 if ui.button("Choose configuration and split…").on_hover_text(help).clicked() {
                     commands.send(Command::Data(DataCommand::AskParts(hub.id.clone())));
                 }
@@ -48,6 +48,11 @@ pub fn ui(ui: &mut Ui, studio: &Studio, data: &mut DataConfig, commands: &mut Co
             }
         });
         response.response.labelled_by(label.id).on_hover_text("The rows that are trained on.");
+        // What is here may not be all.
+        if !hub.asked && studio.data.download.progress().is_none() && ui.link("Others…").on_hover_text(help).clicked()
+        {
+            commands.send(Command::Data(DataCommand::AskParts(hub.id.clone())));
+        }
     });
 }
 

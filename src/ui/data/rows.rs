@@ -10,6 +10,7 @@ use crate::app::command::Commands;
 use crate::app::data::{DataCommand, quoted};
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio};
+use crate::engine::config::OnBadRow;
 use crate::engine::data::{Preview, Survey};
 use crate::ui::theme::{self, palette};
 use crate::ui::widgets::{card, icon_button, message, segmented};
@@ -117,7 +118,11 @@ impl View {
         let before = ui.cursor().top();
         let info = studio.data.info.as_deref();
         let why = preview.refusal.as_deref().map(quoted);
-        if let Some(why) = why.or_else(|| filter::why_left_out(info, survey, preview.row.index)) {
+        if studio.data.look.wrong.is_some() {
+            let skipped = studio.shared.run.data.on_bad_row == OnBadRow::Skip;
+            let severity = if skipped { Severity::Warning } else { Severity::Error };
+            message(ui, severity, &format!("This row cannot be read: {}.", why.unwrap_or_default()));
+        } else if let Some(why) = why.or_else(|| filter::why_left_out(info, survey, preview.row.index)) {
             message(ui, Severity::Warning, &format!("This row is left out: {why}."));
         }
         if preview.refusal.is_none() && self.shape == Shape::Tokens {
@@ -145,7 +150,10 @@ impl View {
     /// The row as it stands in the file, where nothing else can be made of it.
     fn raw(&mut self, ui: &mut Ui, preview: &Arc<Preview>) {
         if self.raw.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, preview)) {
-            let mut text = serde_json::to_string_pretty(&preview.row.fields).unwrap_or_default();
+            let mut text = match preview.row.fields.is_empty() {
+                true => preview.text.clone(),
+                false => serde_json::to_string_pretty(&preview.row.fields).unwrap_or_default(),
+            };
             if let Some((end, _)) = text.char_indices().nth(RAW) {
                 text.truncate(end);
             }

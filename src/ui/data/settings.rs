@@ -4,8 +4,10 @@ use eframe::egui::{self, DragValue, Label, Response, RichText, Slider, SliderCla
 
 use super::percent;
 use crate::app::command::Commands;
+use crate::app::data::quoted;
 use crate::app::{Command, Studio};
-use crate::engine::config::{Kind, LossOn, field};
+use crate::engine::config::{DataConfig, Kind, LossOn, SystemPrompt, field};
+use crate::engine::data::Oddity;
 use crate::ui::widgets::{card, segmented};
 use crate::units::grouped;
 
@@ -32,6 +34,7 @@ pub fn ui(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
             egui::WidgetInfo::selected(egui::Role::CheckBox, true, run.data.deduplicate, "Leave out repeated rows")
         });
         help(ui, "Of rows that say the same, the first alone is trained on.");
+        taken_away(ui, &mut run.data);
         ui.add_space(8.0);
         ui.label("Train on");
         let choices = [
@@ -48,6 +51,34 @@ pub fn ui(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
     });
     if run != studio.shared.run {
         commands.send(Command::Edit(Box::new(run)));
+    }
+}
+
+/// What was chosen at a finding, and can be given up here.
+fn taken_away(ui: &mut Ui, data: &mut DataConfig) {
+    let mut kept = None;
+    for word in &data.leave_out {
+        let oddity = Oddity::ALL.into_iter().find(|oddity| oddity.name() == word);
+        let what = match oddity {
+            Some(oddity) => quoted(oddity.words().split(" (").next().unwrap_or_default()),
+            None => "a wrong mask; every row is checked".to_string(),
+        };
+        let mut left_out = true;
+        ui.add_space(8.0);
+        if check(ui, &mut left_out, &format!("Leave out rows with this: {what}")).changed() {
+            kept = Some(word.clone());
+        }
+    }
+    if let Some(kept) = kept {
+        data.leave_out.retain(|word| *word != kept);
+    }
+    if data.system == SystemPrompt::InQuestion {
+        let mut merged = true;
+        ui.add_space(8.0);
+        if check(ui, &mut merged, "System prompt in the first question").changed() {
+            data.system = SystemPrompt::OwnTurn;
+        }
+        help(ui, "For chat templates that know no system turn.");
     }
 }
 

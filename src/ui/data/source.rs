@@ -72,7 +72,7 @@ impl View {
             }
             self.columns.ui(ui, studio, &mut run.data);
             if let Some(survey) = survey {
-                wrong::ui(ui, survey, &mut run.data);
+                wrong::ui(ui, studio, survey, &mut run.data, commands);
             }
             self.validation.ui(ui, studio, &mut run, actions);
         });

@@ -110,6 +110,16 @@ fn wrong_rows_are_listed_with_their_lines() {
     assert!(shows(&window, "\"answer\" is the number 7; expected a text"));
     assert!(matches!(window.window().studio.readiness(Room::Data), Readiness::Blocked(_)));
     window.picture("data-wrong-rows");
+    // Each of them can be looked at.
+    window.click("line 3");
+    window.wait("the row is shown", 20, |w| matches!(&w.studio.data.look.shown, Some(Ok(p)) if p.row.line == 3));
+    assert!(shows(&window, "This row cannot be read: not valid JSON") && shows(&window, "{\"question\" 3}"));
+    window.picture("data-wrong-row");
+    window.click("Next row");
+    window.wait("the next one is shown", 20, |w| matches!(&w.studio.data.look.shown, Some(Ok(p)) if p.row.line == 4));
+    assert!(shows(&window, "This row cannot be read: \"answer\" is the number 7") && shows(&window, "\"answer\": 7"));
+    window.click("Back to the others");
+    window.wait("row 1", 20, |w| !w.studio.data.look.waiting() && w.studio.data.look.wrong.is_none());
     std::fs::write(&path, QUESTIONS).unwrap();
     window.click("Read again");
     settle(&mut window);

@@ -1,11 +1,13 @@
-//! Rows that cannot be read: which, why, and whether to go on without them.
+//! Rows that cannot be read: which, why, and whether to go on without them. Each of them can be looked at.
 
-use eframe::egui::{self, RichText, ScrollArea, Ui};
+use eframe::egui::{self, ScrollArea, Ui};
 
-use crate::app::data::{place, quoted};
+use crate::app::command::Commands;
+use crate::app::data::{DataCommand, WrongAt, place, quoted};
 use crate::app::notices::Severity;
+use crate::app::{Command, Studio};
 use crate::engine::config::{DataConfig, OnBadRow};
-use crate::engine::data::{Fix, Survey, Tokenized};
+use crate::engine::data::{Fix, Survey, Tokenized, WrongRow};
 use crate::ui::theme::{self, palette};
 use crate::ui::widgets::{message, strong};
 use crate::units::grouped;
@@ -16,15 +18,17 @@ const LINE: f32 = 20.0;
 const SEEN: f32 = 6.0;
 
 /// The rows of both files.
-pub fn ui(ui: &mut Ui, survey: &Survey, settings: &mut DataConfig) {
+pub fn ui(ui: &mut Ui, studio: &Studio, survey: &Survey, settings: &mut DataConfig, commands: &mut Commands) {
     let skipped = settings.on_bad_row == OnBadRow::Skip;
-    let files = [(Some(&survey.train), "the training file"), (survey.validation.as_ref(), "the validation file")];
+    let files = [(false, Some(&survey.train)), (true, survey.validation.as_ref())];
     let mut any = false;
-    for (file, which) in files.into_iter().filter_map(|(file, which)| Some((file?, which))) {
+    for (held_out, file) in files.into_iter().filter_map(|(held_out, file)| Some((held_out, file?))) {
         if file.summary.wrong_rows > 0 {
             any = true;
             ui.add_space(4.0);
-            of_file(ui, file, which, skipped);
+            if let Some(at) = of_file(ui, file, held_out, skipped, studio.data.look.wrong) {
+                commands.send(Command::Data(DataCommand::LookAtWrong(at)));
+            }
         }
     }
     if !any {
@@ -43,8 +47,10 @@ pub fn ui(ui: &mut Ui, survey: &Survey, settings: &mut DataConfig) {
     }
 }
 
-fn of_file(ui: &mut Ui, file: &Tokenized, which: &str, skipped: bool) {
+/// The list; the row that was clicked.
+fn of_file(ui: &mut Ui, file: &Tokenized, held_out: bool, skipped: bool, shown: Option<WrongAt>) -> Option<WrongAt> {
     let p = palette(ui);
+    let which = if held_out { "the validation file" } else { "the training file" };
     let rows = match file.summary.wrong_rows {
         1 => "1 row".to_string(),
         n => format!("{} rows", grouped(n as u64)),
@@ -56,21 +62,31 @@ fn of_file(ui: &mut Ui, file: &Tokenized, which: &str, skipped: bool) {
     };
     let stop = if skipped { "" } else { "." };
     message(ui, severity, &format!("{rows} of {which} cannot be read{stop} {rest}"));
-    let problems = &file.summary.problems;
+    let mut clicked = None;
     egui::Frame::new().fill(p.ground).corner_radius(theme::RADIUS).inner_margin(8).show(ui, |ui| {
         let area = ScrollArea::vertical().id_salt(which).max_height(SEEN * (LINE + 6.0)).auto_shrink([false, true]);
-        area.show_rows(ui, LINE, problems.len(), |ui, range| {
-            for problem in &problems[range] {
+        area.show_rows(ui, LINE, file.summary.wrong_rows, |ui, range| {
+            for at in range {
+                let wrong = match file.summary.wrong.get(at) {
+                    Some(wrong) => wrong.clone(),
+                    None => file
+                        .wrong_row(at)
+                        .unwrap_or_else(|error| WrongRow { message: error.to_string(), ..WrongRow::default() }),
+                };
+                let here = WrongAt { held_out, at };
                 ui.horizontal(|ui| {
                     ui.set_min_height(LINE);
-                    ui.label(strong(place(&file.source, problem.file, problem.line)).color(color));
-                    let text = quoted(&problem.message);
+                    let name = strong(place(&file.source, wrong.file as usize, wrong.line)).color(color);
+                    let name = if shown == Some(here) { name.underline() } else { name };
+                    let link = ui.add(egui::Button::new(name).frame(false));
+                    if link.on_hover_text("Shows it below, as it stands in the file.").clicked() {
+                        clicked = Some(here);
+                    }
+                    let text = quoted(&wrong.message);
                     ui.add(egui::Label::new(&text).truncate()).on_hover_text(text);
                 });
             }
         });
     });
-    if problems.len() < file.summary.wrong_rows {
-        ui.label(RichText::new(format!("the first {} of them are listed", problems.len())).weak().small());
-    }
+    clicked
 }

@@ -88,6 +88,11 @@ impl DatasetEntry {
             (None, [file]) => file.to_string_lossy().into_owned(),
             (None, _) => return Err(refused("it names no file")),
         };
+        for (part, setting) in [("subset", &mut changed.hub_config), ("split", &mut changed.hub_split)] {
+            if let (Some(named), Some(_), true) = (self.parts.get(part), &self.hub, setting.is_empty()) {
+                setting.clone_from(named);
+            }
+        }
         if settings.format == Format::Auto {
             changed.format = self.format;
             changed.columns.clone_from(&self.columns);
@@ -138,9 +143,8 @@ pub fn resolve(settings: &DataConfig) -> Result<(DataConfig, Vec<String>)> {
     if let Some(samples) = entry.samples {
         notices.push(format!("dataset_info.json asks for {samples} rows of {}: all of them are used", entry.name));
     }
-    if !entry.parts.is_empty() {
-        let parts: Vec<String> = entry.parts.iter().map(|(key, value)| format!("{key} {value}")).collect();
-        notices.push(format!("dataset_info.json asks for the {}: all of its files are used", parts.join(", ")));
+    if let Some(folder) = entry.parts.get("folder") {
+        notices.push(format!("dataset_info.json asks for the folder {folder}: the folders are not told apart"));
     }
     Ok((resolved, notices))
 }
@@ -368,6 +372,9 @@ mod tests {
         assert_eq!(pairs(&openai.columns), ["content=content", "messages=messages", "role=role"]);
         let rank = applied(&path, "rank");
         assert_eq!((rank.train.as_str(), rank.format), ("owner/name", Format::Preference));
+        assert_eq!((rank.hub_config.as_str(), rank.hub_split.as_str()), ("en", ""));
+        let other = DataConfig { hub_config: "fr".into(), ..DataConfig::default() };
+        assert_eq!(read(&path, Some("rank")).unwrap()[0].apply(&other).unwrap().hub_config, "fr");
         assert_eq!(pairs(&rank.columns), ["content=value", "role=from"]);
         let dpo = applied(&path, "dpo");
         assert_eq!(pairs(&dpo.columns), ["chosen=yes", "prompt=instruction", "rejected=no"]);

@@ -1,6 +1,6 @@
 //! Recognising a format by the names of the columns and by what is in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
@@ -20,23 +20,28 @@ pub struct Found {
 /// The columns of the first rows, each with its first value that is not null.
 pub struct Seen<'a> {
     pub columns: Vec<(&'a String, &'a Value)>,
+    /// Where each of them is: there may be as many as a row has bytes.
+    places: HashMap<&'a str, usize>,
 }
 
 impl<'a> Seen<'a> {
     pub fn of(rows: &[&'a Fields]) -> Seen<'a> {
-        let mut columns: Vec<(&String, &Value)> = Vec::new();
+        let mut seen = Seen { columns: Vec::new(), places: HashMap::new() };
         for (name, value) in rows.iter().flat_map(|row| row.iter()) {
-            match columns.iter_mut().find(|(known, _)| *known == name) {
+            match seen.places.get(name.as_str()).and_then(|at| seen.columns.get_mut(*at)) {
                 Some((_, known)) if known.is_null() => *known = value,
                 Some(_) => {}
-                None => columns.push((name, value)),
+                None => {
+                    seen.places.insert(name, seen.columns.len());
+                    seen.columns.push((name, value));
+                }
             }
         }
-        Seen { columns }
+        seen
     }
 
     pub fn get(&self, name: &str) -> Option<&'a Value> {
-        self.columns.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        self.places.get(name).and_then(|at| self.columns.get(*at)).map(|(_, value)| *value)
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -48,6 +53,14 @@ impl<'a> Seen<'a> {
         let exact = self.columns.iter().find(|(known, _)| *known == name);
         let found = exact.or_else(|| self.columns.iter().find(|(known, _)| known.trim().eq_ignore_ascii_case(name)));
         found.map(|(known, value)| (known.as_str(), *value))
+    }
+
+    /// The column that holds whole rows, as files with a head of their own have it: `{"version": 1, "data": [{…}, {…}]}`.
+    fn wrapped(&self) -> Option<&'a str> {
+        let is_row = |value: &Value| value.as_object().is_some_and(|row| row.len() > 1);
+        let rows = |value: &Value| value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(is_row));
+        let mut found = self.columns.iter().filter(|(_, value)| rows(value));
+        found.next().filter(|_| found.next().is_none()).map(|(name, _)| name.as_str())
     }
 
     /// ``the columns `a`, `b` ``.
@@ -117,10 +130,11 @@ pub fn detect(seen: &Seen) -> Result<Found, Reason> {
         return Ok(found);
     }
     text(seen).ok_or_else(|| {
-        format!(
-            "no known format; found {}: choose the format, and name the column that holds each of its fields",
-            seen.words()
-        )
+        let advice = match seen.wrapped() {
+            Some(name) => format!("the rows seem to lie in the list `{name}`: save that list as the file"),
+            None => "choose the format, and name the column that holds each of its fields".into(),
+        };
+        format!("no known format; found {}: {advice}", seen.words())
     })
 }
 

@@ -41,7 +41,16 @@ pub fn entries(value: &Value) -> Option<Cow<'_, [Value]>> {
 
 /// A list of messages in the column `name`.
 pub fn list(view: &View, value: &Value, name: &str) -> Result<Vec<Message>, Reason> {
-    let Some(list) = entries(value) else { return Err(wrong_type(name, value, "a list of messages")) };
+    let Some(list) = entries(value) else {
+        let reason = wrong_type(name, value, "a list of messages");
+        let python = value.as_str().is_some_and(|text| text.trim_start().starts_with("[{'"));
+        let why = if python {
+            " in JSON, and this one is as Python prints it: save the rows as .jsonl or .parquet"
+        } else {
+            ""
+        };
+        return Err(reason + why);
+    };
     if list.is_empty() {
         return Err(format!("`{name}` is empty"));
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::detect::{Found, Seen, detect};
 use super::fields::{self, View};
 use super::{Example, Fields, Format, Reason, messages, pairs, preference};
-use crate::engine::config::{DataConfig, nearest};
+use crate::engine::config::{DataConfig, SystemPrompt, nearest};
 
 /// How the rows of a file are read; chosen once for a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Reading {
     roles: BTreeMap<String, String>,
     /// Whether the format was found out.
     found_out: bool,
+    /// Whether a system prompt is put in front of the first question.
+    #[serde(default)]
+    system_in_question: bool,
 }
 
 impl Reading {
@@ -42,6 +45,7 @@ impl Reading {
             format: settings.format,
             reason: "chosen by hand".into(),
             columns: by_hand.clone(),
+            system_in_question: settings.system == SystemPrompt::InQuestion,
             roles: settings.roles.iter().map(|(word, role)| (word.clone(), role.clone())).collect(),
             ..Reading::default()
         };
@@ -107,7 +111,11 @@ impl Reading {
             }
             Format::Preference => preference::read(&view).map(Example::Conversation),
         };
-        conversation.map_err(|reason| self.another_format(row).unwrap_or(reason))
+        let mut example = conversation.map_err(|reason| self.another_format(row).unwrap_or(reason))?;
+        if let (true, Example::Conversation(conversation)) = (self.system_in_question, &mut example) {
+            conversation.merge_system();
+        }
+        Ok(example)
     }
 
     /// What to say of a row that lacks the format's columns and is of another format.
@@ -124,7 +132,8 @@ impl Reading {
             return None;
         }
         Some(format!(
-            "this row looks like {} ({}), but the file was read as {} ({}): put rows of one format into one file",
+            "this row looks like {} ({}), but the others are read as {} ({}): keep rows of different formats in different \
+             files, and train on one of them",
             other.format.name(),
             other.reason,
             self.format.name(),

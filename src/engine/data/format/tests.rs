@@ -349,8 +349,8 @@ fn a_row_of_another_format_is_said_to_be_one() {
     let reading = auto(&[json!({"messages": [{"role": "user", "content": "q"}]})]).unwrap();
     assert_eq!(
         short(&reading, &json!({"instruction": "q", "output": "a"})),
-        "error: this row looks like alpaca (the columns `instruction` and `output`), but the file was read as messages \
-         (`messages` with `role` and `content`): put rows of one format into one file"
+        "error: this row looks like alpaca (the columns `instruction` and `output`), but the others are read as messages \
+         (`messages` with `role` and `content`): keep rows of different formats in different files, and train on one of them"
     );
     assert_eq!(short(&reading, &json!({"left": "q"})), "error: there is no `messages`; found the column `left`");
 }
@@ -370,4 +370,13 @@ fn every_field_can_be_named_in_the_settings() {
     let fields: Vec<&str> = all.iter().flat_map(|format| format.fields()).map(|field| field.name).collect();
     assert!(fields.iter().all(|field| ROW_FIELDS.contains(field)), "{fields:?}");
     assert!(ROW_FIELDS.iter().all(|field| fields.contains(field)), "{fields:?}");
+}
+
+#[test]
+fn rows_of_very_many_columns_are_looked_at_quickly() {
+    let many = |from: usize| Value::Object((from..from + 300_000).map(|i| (format!("column {i}"), json!(i))).collect());
+    let started = std::time::Instant::now();
+    let refused = auto(&[many(0), many(150_000)]).unwrap_err();
+    assert!(refused.starts_with("no known format; found the columns `column 0`"), "{refused}");
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }

@@ -92,6 +92,10 @@ pub fn trained_ranges(
     Ok(turns.into_iter().filter(|(turn, _)| wanted.contains(turn)).map(|(_, range)| range).collect())
 }
 
+/// Messages that are rendered to find the turns of one conversation by their prefixes: the work grows with the square of
+/// its length. Some seconds' worth, for six hundred messages of which each second is a call.
+const PREFIX_BUDGET: usize = 300_000;
+
 /// Where each assistant turn stands in the text, without the help of tags.
 fn located(
     template: &ChatTemplate,
@@ -115,9 +119,13 @@ fn located(
         }
     }
     let mut turns: Vec<(usize, Range<usize>)> = Vec::with_capacity(assistants.len());
+    let mut budget = PREFIX_BUDGET;
     for turn in assistants {
         let aligned = aligned.iter().find(|(index, _)| index == turn).map(|(_, range)| range.clone());
-        let prefix = || prefix::turn(template, shape, conversation, *turn, &rendered.text);
+        let mut prefix = || {
+            budget = budget.checked_sub(3 * (turn + 1))?;
+            prefix::turn(template, shape, conversation, *turn, &rendered.text)
+        };
         // What ends a call may be another token than what ends an answer: the prefixes show all of the turn.
         let found = if calls_tool(&messages[*turn]) { prefix().or(aligned) } else { aligned.or_else(prefix) };
         let found = found.ok_or_else(|| {

@@ -191,3 +191,36 @@ fn answers_and_their_ends_are_trained_and_nothing_else() {
     assert!(wrong.is_empty(), "{} of {checked}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(checked > 100, "{checked}");
 }
+
+#[test]
+fn long_conversations_with_many_calls_come_to_an_end() {
+    let template = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}\
+                    {% endif %}{{ '<|im_end|>\n' }}{% endfor %}";
+    let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(template));
+    let encoder = Encoder::new(&tokenizer, now()).unwrap();
+    let call = serde_json::json!([{"type": "function", "function": {"name": "f", "arguments": {}}}]);
+    let turns = |count: usize| {
+        let turn = |i: usize| match i % 2 {
+            0 => serde_json::json!({"role": "user", "content": format!("q{i}")}),
+            _ => serde_json::json!({"role": "assistant", "content": format!("a{i}"), "tool_calls": call}),
+        };
+        let row = serde_json::json!({"messages": (0..count).map(turn).collect::<Vec<_>>()});
+        Reading::of(Format::Messages).read(row.as_object().unwrap()).unwrap()
+    };
+    // So many that the prefixes of all of them would take minutes: the other way to find turns takes over.
+    let started = std::time::Instant::now();
+    for count in [40, 3000] {
+        let Encoded { trained, tokens } = encoder.encode(&turns(count), LossOn::Completions).unwrap().unwrap();
+        assert!(started.elapsed().as_secs() < 60, "{count}");
+        let spans = spans(&tokenizer, &tokens, &flags(&trained));
+        let expected = |i: usize| {
+            format!(
+                "a{i}{}<|im_end|>",
+                "[{\"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": {}}}]"
+            )
+        };
+        assert_eq!(spans.len(), count / 2);
+        let wrong = spans.iter().enumerate().find(|(at, span)| **span != expected(2 * at + 1));
+        assert_eq!(wrong, None, "{count}");
+    }
+}

@@ -94,7 +94,9 @@ fn text(head: Vec<u8>, reader: Box<dyn Read + Send>, packed: bool, path: &Path, 
             (Box::new(Cursor::new(head.clone()).chain(reader)) as Box<dyn Read + Send>, head, 0)
         }
     };
-    if head.contains(&0) {
+    // A zero byte here and there is a mistake in a row, which can be named; many are no text.
+    let zeros = head.iter().filter(|byte| **byte == 0).count();
+    if zeros > 0 && (zeros * 20 >= head.len() || !starts_as_text(&head[mark..])) {
         return Err(Error::file("the file holds zero bytes: it is binary, not text", path));
     }
     let kind = kind::of_text(&head[mark..], path);
@@ -115,6 +117,11 @@ fn head_of(reader: &mut Box<dyn Read + Send>, path: &Path) -> Result<Vec<u8>> {
             None => Err(Error::io("read the data file", path)(e)),
         },
     }
+}
+
+/// Whether bytes, which may end within a character, are UTF-8.
+fn starts_as_text(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
 }
 
 fn skip(reader: &mut dyn Read, bytes: u64) -> io::Result<()> {
@@ -165,6 +172,9 @@ impl<R: Read> Read for Unpacked<R> {
             // What was packed twice is already in words.
             _ if Damaged::of(&e).is_some() => e,
             UnexpectedEof => Damaged::error(format!("the {} data ends early: is the file cut off?", self.name)),
+            Other if self.name == "zstd" && e.to_string().contains("requires too much memory") => Damaged::error(
+                "the zstd data needs more than 128 MiB to be unpacked: pack it again without the option --long".into(),
+            ),
             InvalidData | InvalidInput | Other => Damaged::error(format!("the {} data is damaged ({e})", self.name)),
             _ => e,
         })
@@ -198,8 +208,13 @@ pub(super) struct BufferedBytes {
     line_start: u64,
     /// Bytes that were taken.
     pub done: u64,
+    /// Where the row that is being read begins, and in which column of its line, from 1.
+    pub row_start: u64,
+    pub row_column: usize,
     /// A row was too long and not read to its end.
     pub cut: bool,
+    /// Nobody knows where the next row begins.
+    pub lost: bool,
     /// Nothing more can be read.
     pub failed: bool,
 }
@@ -216,7 +231,10 @@ impl BufferedBytes {
             line: 1,
             line_start: 0,
             done: 0,
+            row_start: 0,
+            row_column: 1,
             cut: false,
+            lost: false,
             failed: false,
         }
     }
@@ -224,6 +242,12 @@ impl BufferedBytes {
     /// Column of the next byte, from 0, in bytes.
     pub fn column(&self) -> usize {
         (self.done - self.line_start) as usize
+    }
+
+    /// A row begins here; its place.
+    pub fn begin_row(&mut self) -> u64 {
+        (self.row_start, self.row_column) = (self.done, self.column() + 1);
+        self.done
     }
 
     pub fn row_error(&self, line: usize, message: impl Into<String>) -> Error {

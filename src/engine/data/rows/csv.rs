@@ -173,7 +173,7 @@ impl Record {
     fn read(&mut self, bytes: &mut BufferedBytes) -> Result<bool> {
         bytes.skip_while(|b| matches!(b, b'\r' | b'\n'))?;
         self.parser.reset();
-        (self.line, self.start) = (bytes.line, bytes.done);
+        (self.line, self.start) = (bytes.line, bytes.begin_row());
         self.output.clear();
         self.ends.clear();
         if bytes.peek()?.is_none() {
@@ -202,7 +202,10 @@ impl Record {
             match result {
                 ReadRecordResult::Record | ReadRecordResult::End => break,
                 ReadRecordResult::InputEmpty if last => {
-                    return Err(bytes.row_error(self.line, "a quote opens in this row and is never closed"));
+                    return Err(bytes.row_error(
+                        self.line,
+                        "a quote opens in this row and is never closed: the rest of the file belongs to it",
+                    ));
                 }
                 _ => {}
             }

@@ -19,10 +19,24 @@ pub(super) fn data_files(folder: &Path) -> Result<Vec<PathBuf>> {
         found.retain(|file| !describes(file));
     }
     if found.is_empty() {
+        if holds_arrow(folder, 2) {
+            let message = "the rows of this folder are in Arrow files, as the library datasets saves them: save them as \
+                           Parquet (in Python: load_from_disk(folder).to_parquet(\"rows.parquet\"))";
+            return Err(Error::file(message, folder));
+        }
         let endings = kind::ENDINGS.join(", .");
         return Err(Error::file(format!("there is no data file in this folder (.{endings})"), folder));
     }
     Ok(found)
+}
+
+/// Whether there is an Arrow file in the folder, or in a folder in it.
+fn holds_arrow(folder: &Path, depth: usize) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| match path.is_dir() {
+        true => depth > 0 && holds_arrow(&path, depth - 1),
+        false => path.extension().is_some_and(|ending| ending == "arrow"),
+    })
 }
 
 fn is_text(file: &Path) -> bool {

@@ -14,11 +14,35 @@ pub(super) fn data_files(id: &HubId, part: &PartChoice, hub: &Hub) -> Result<(Pa
         if let Some(parts) = known.filter(|parts| !(part.is_default() && hub.has_older(id, parts))) {
             return files_of(id, part, &parts, hub);
         }
-        if !part.is_default() {
-            return files_of(id, part, &hub.parts_on_disk(id)?, hub);
+        // Another program downloaded it: its README tells what it consists of, else the names of the files.
+        let here = match hub.carded_parts(id) {
+            Some(parts) => Some(parts),
+            None if part.is_default() => None,
+            None => Some(hub.parts_on_disk(id)?),
+        };
+        if let Some(parts) = here {
+            let found = files_of(id, part, &parts, hub)?;
+            return all_here(id, &found.1).map(|()| found);
         }
     }
     all_files(id, hub)
+}
+
+/// Whether all parts of a split are here, as far as their names tell.
+fn all_here(id: &HubId, files: &[PathBuf]) -> Result<()> {
+    for part in files.iter().filter_map(|file| Part::of(file)) {
+        let here = files.iter().filter_map(|file| Part::of(file)).filter(|other| other.split == part.split).count();
+        if here < part.count {
+            return Err(missing_parts(id, here, part.count));
+        }
+    }
+    Ok(())
+}
+
+fn missing_parts(id: &HubId, here: usize, count: usize) -> Error {
+    let message =
+        format!("only {here} of the {count} parts of {id} are on this computer: download it again to get the others");
+    Error::Hub { problem: Problem::Unusable, message }
 }
 
 /// The files of one split, all of which must be here.
@@ -71,10 +95,7 @@ fn all_files(id: &HubId, hub: &Hub) -> Result<(PathBuf, Vec<PathBuf>)> {
                 && (id.file.is_none() || part.is_first())
                 && only.len() < part.count
             {
-                let (here, count) = (only.len(), part.count);
-                return Err(unusable(format!(
-                    "only {here} of the {count} parts of {id} are on this computer: download it again to get the others"
-                )));
+                return Err(missing_parts(id, only.len(), part.count));
             }
             let path = if only.len() == 1 { only[0].clone() } else { folder };
             Ok((path, only.clone()))
@@ -195,6 +216,20 @@ mod tests {
         std::fs::remove_dir_all(folder.path().join("hub/datasets--owner--name/lora-studio")).unwrap();
         assert_eq!(read(&part("", "test", false)), "a/test.jsonl");
         assert!(read(&part("", "dev", false)).ends_with("has no split \"dev\": choose one of train, test"));
+        assert!(read(&part("", "", false)).starts_with("Choice"), "two files, and nothing tells which is meant");
+        // Its README knows better: what stands in a folder of another name is another configuration.
+        std::fs::create_dir_all(snapshot.join("b")).unwrap();
+        std::fs::write(snapshot.join("b/train-00000-of-00002.jsonl"), "{}").unwrap();
+        let card = "---\nconfigs:\n- config_name: b\n  data_files: b/*\n- config_name: a\n  default: true\n  data_files:\n  \
+                    - split: train\n    path: a/train*\n  - split: test\n    path: a/test*\n---\n";
+        std::fs::write(snapshot.join("README.md"), card).unwrap();
+        assert_eq!(read(&part("", "", false)), "a/train.jsonl");
+        assert_eq!(read(&part("", "", true)), "a/test.jsonl");
+        assert_eq!(read(&part("a", "test", false)), "a/test.jsonl");
+        assert!(read(&part("b", "", false)).ends_with(
+            "only 1 of the 2 parts of owner/name are on this computer: download it again to get the others"
+        ));
+        assert!(read(&part("c", "", false)).ends_with("has no configuration \"c\": choose one of a, b"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(super) fn shape(bytes: &mut BufferedBytes) -> Result<Shape> {
 /// The next object of a file with one a line.
 pub(super) fn next_line(bytes: &mut BufferedBytes, buffer: &mut Vec<u8>) -> Result<Option<Found>> {
     bytes.skip_whitespace()?;
-    let (line, start, column) = (bytes.line, bytes.done, bytes.column());
+    let (line, start, column) = (bytes.line, bytes.begin_row(), bytes.column());
     if !bytes.read_line(buffer)? {
         return Ok(None);
     }
@@ -65,8 +65,11 @@ pub(super) fn next_element(bytes: &mut BufferedBytes, buffer: &mut Vec<u8>, firs
         bytes.consume(1);
         bytes.skip_whitespace()?;
     }
-    let (line, start, column) = (bytes.line, bytes.done, bytes.column());
+    let (line, start, column) = (bytes.line, bytes.begin_row(), bytes.column());
+    // Where brackets and quotes add up, the next row begins behind the comma, also if this one is none.
+    bytes.lost = true;
     let whole = read_element(bytes, buffer)?;
+    bytes.lost = !whole;
     let text = buffer.trim_ascii_end();
     let found = object(text);
     if !whole && matches!(found, Ok(_) | Err(Wrong::Syntax { ended: true, .. })) {
@@ -92,7 +95,11 @@ fn end_of_array(bytes: &mut BufferedBytes) -> Result<Option<Found>> {
     bytes.skip_whitespace()?;
     match bytes.peek()? {
         None => Ok(None),
-        Some(_) => Err(bytes.row_error(bytes.line, "the array has ended, but the file goes on")),
+        Some(_) => {
+            bytes.begin_row();
+            bytes.lost = true;
+            Err(bytes.row_error(bytes.line, "the array has ended, but the file goes on"))
+        }
     }
 }
 
@@ -149,7 +156,13 @@ pub(super) fn object(text: &[u8]) -> std::result::Result<Map<String, Value>, Wro
     let Ok(text) = std::str::from_utf8(text) else {
         return Err(Wrong::Other("the row is not UTF-8 text: save the file as UTF-8".into()));
     };
-    match serde_json::from_str(text) {
+    let parsed = serde_json::from_str(text);
+    // Python's json and pandas write what is missing so.
+    let parsed = parsed.or_else(|error| match with_null_for_nan(text) {
+        Some(text) => serde_json::from_str(&text).map_err(|_| error),
+        None => Err(error),
+    });
+    match parsed {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(other) => Err(Wrong::Other(format!("expected an object with columns, found {}", describe(&other)))),
         Err(e) => {
@@ -166,9 +179,53 @@ pub(super) fn object(text: &[u8]) -> std::result::Result<Map<String, Value>, Wro
             let place = (line_start + e.column()).min(text.len());
             // The column is that of a byte, which may lie within a character.
             let before = String::from_utf8_lossy(&text.as_bytes()[..place]);
-            Err(Wrong::Syntax { reason: reason.to_string(), before, ended: e.is_eof() })
+            let reason = explained(reason, &text.as_bytes()[..place], &text.as_bytes()[place..]);
+            Err(Wrong::Syntax { reason, before, ended: e.is_eof() })
         }
     }
+}
+
+/// The parser's reason; for mistakes that people make, what to write instead. `before` ends with what it stumbled over.
+fn explained(reason: &str, before: &[u8], after: &[u8]) -> String {
+    const PYTHON: [(u8, &[u8], &str); 3] =
+        [(b'N', b"one", "None is null"), (b'T', b"rue", "True is true"), (b'F', b"alse", "False is false")];
+    let last = before.last().copied();
+    let python = PYTHON.iter().find(|(first, rest, _)| last == Some(*first) && after.starts_with(rest));
+    match reason {
+        _ if last == Some(b'\'') => format!("{reason}: in JSON, names and texts stand in double quotes"),
+        _ if python.is_some() => format!("{reason}: in JSON, Python's {}", python.map_or("", |found| found.2)),
+        "unexpected end of hex escape" | "lone leading surrogate in hex escape" => {
+            format!("{reason}: half of a character is written here (a surrogate without its other half)")
+        }
+        _ => reason.to_string(),
+    }
+}
+
+/// The text with `null` in the place of each `NaN`, `Infinity` and `-Infinity`; `None` if it has none.
+fn with_null_for_nan(text: &str) -> Option<String> {
+    const NONE: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+    if !NONE.iter().any(|word| text.contains(word)) {
+        return None;
+    }
+    let mut changed = String::with_capacity(text.len());
+    let (mut in_string, mut escaped, mut kept, mut at) = (false, false, 0, 0);
+    while let Some(&byte) = text.as_bytes().get(at) {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+        } else if byte == b'"' {
+            in_string = true;
+        } else if let Some(word) = NONE.iter().find(|word| text.as_bytes()[at..].starts_with(word.as_bytes())) {
+            changed.push_str(&text[kept..at]);
+            changed.push_str("null");
+            at += word.len();
+            kept = at;
+            continue;
+        }
+        at += 1;
+    }
+    changed.push_str(&text[kept..]);
+    (kept > 0).then_some(changed)
 }
 
 /// A JSON value in words, for messages: `a number`, `a list`, `the text "abc…"`.

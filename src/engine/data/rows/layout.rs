@@ -32,9 +32,14 @@ impl Layout {
         })
     }
 
-    /// Whether the next row can be found behind one that is wrong.
-    pub fn resumes(&self) -> bool {
-        matches!(self, Layout::Json(Shape::Lines) | Layout::Table(Some(_)) | Layout::Lines)
+    /// Whether the next row can be found behind one that is wrong, which was read last.
+    pub fn resumes(&self, bytes: &BufferedBytes) -> bool {
+        !bytes.failed
+            && match self {
+                Layout::Json(Shape::Lines) | Layout::Table(Some(_)) | Layout::Lines => true,
+                Layout::Json(Shape::Array) => !bytes.lost,
+                Layout::Table(None) | Layout::Document => false,
+            }
     }
 
     /// Reads the next row.

@@ -8,7 +8,7 @@ use super::bytes::{BufferedBytes, CHUNK, Opened, open};
 use super::layout::Layout;
 use super::parquet::ParquetFile;
 use super::source::Source;
-use super::{Found, Row};
+use super::{Found, Row, WrongRow};
 use crate::engine::{Error, Result};
 
 /// Iterator over the rows of a source, file by file. After an error it ends.
@@ -55,8 +55,8 @@ impl Rows {
         self.before + now
     }
 
-    /// Goes on behind an [`Error::Row`]: with the next row, or where nobody knows where that begins
-    /// (after a mistake in an array, or in packed data) with the next file. False if nothing more can come.
+    /// Goes on behind an [`Error::Row`]: with the next row, or where nobody knows where that begins (behind an array's element
+    /// whose brackets do not add up, or damaged packed data) with the next file. False if nothing more can come.
     pub fn resume(&mut self) -> bool {
         if !self.finished {
             return true;
@@ -67,7 +67,7 @@ impl Rows {
         let goes_on = match &mut self.open {
             Some(FileRows::Text { bytes, layout, .. }) => {
                 let rest = std::mem::take(&mut bytes.cut);
-                layout.resumes() && !bytes.failed && (!rest || bytes.skip_line().is_ok())
+                layout.resumes(bytes) && (!rest || bytes.skip_line().is_ok())
             }
             Some(FileRows::Parquet { file, row }) => {
                 *row += 1;
@@ -80,6 +80,42 @@ impl Rows {
         }
         self.finished = !goes_on && self.file >= self.source.files().len();
         !self.finished
+    }
+
+    /// In which column of its line the row begins that was just read, from 1, in bytes: in an array several rows may stand
+    /// on one line.
+    pub fn column(&self) -> usize {
+        match &self.open {
+            Some(FileRows::Text { bytes, .. }) => bytes.row_column,
+            _ => 1,
+        }
+    }
+
+    /// The row that the last error was about, and where it lies; it says so if nothing behind it can be read. An error that
+    /// is not of a row comes back.
+    pub fn wrong(&mut self, error: Error) -> Result<WrongRow> {
+        let Error::Row { line, mut message, .. } = error else { return Err(error) };
+        let bytes = match &mut self.open {
+            Some(FileRows::Text { bytes, layout, .. }) => {
+                let place = bytes.row_start..bytes.done;
+                if bytes.failed || (!layout.resumes(bytes) && matches!(bytes.peek(), Ok(Some(_)))) {
+                    message.push_str(" (what follows in the file is not read)");
+                }
+                place
+            }
+            Some(FileRows::Parquet { file, row }) => {
+                if file.is_damaged() && *row + 1 < file.rows() {
+                    message.push_str(" (the rows behind it are not read)");
+                }
+                *row..*row + 1
+            }
+            // The file's very beginning is not what it should be.
+            None => {
+                message.push_str(" (nothing of the file is read)");
+                0..0
+            }
+        };
+        Ok(WrongRow { file: self.file as u32, line, bytes, message })
     }
 
     fn next_file(&mut self) {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -57,23 +57,40 @@ impl RowReader {
     /// # Errors
     /// The file has changed since the source was found, or it cannot be read.
     pub fn read(&mut self, file: u32, bytes: &Range<u64>, index: usize, line: usize) -> Result<Row> {
-        let changed = || {
-            let path = self.source.files().get(file as usize).map_or(self.source.path(), |path| path);
-            let message = "the file has changed since it was read: read it again".to_string();
-            Error::Row { path: path.to_path_buf(), line, message }
-        };
-        let changed_error = changed();
-        let Some(path) = self.source.files().get(file as usize).cloned() else { return Err(changed_error) };
+        let path = self.unchanged(file, line)?;
         let length = bytes.end.checked_sub(bytes.start).and_then(|length| usize::try_from(length).ok());
         // A row's line end is not counted in its own length.
-        let Some(length) = length.filter(|length| *length <= MAX_ROW_BYTES + 2) else { return Err(changed_error) };
-        if !self.source.is_unchanged(file as usize) {
-            self.open.retain(|(open, _)| *open != file);
-            return Err(changed_error);
-        }
+        let Some(length) = length.filter(|length| *length <= MAX_ROW_BYTES + 2) else {
+            return Err(changed(&path, line));
+        };
         match self.opened(file, &path, bytes.start)?.read(&path, bytes.start, length)? {
             Some(fields) => Ok(Row { index, file, line, bytes: bytes.clone(), fields }),
-            None => Err(changed_error),
+            None => Err(changed(&path, line)),
+        }
+    }
+
+    /// The beginning of what stands in the file at a place, at most `limit` bytes; for a row that cannot be read. Bytes that
+    /// are no text are replaced. `None` in a Parquet file, which has no text.
+    ///
+    /// # Errors
+    /// The file has changed since the source was found, or it cannot be read.
+    pub fn raw(&mut self, file: u32, bytes: &Range<u64>, line: usize, limit: usize) -> Result<Option<String>> {
+        let path = self.unchanged(file, line)?;
+        let length = usize::try_from(bytes.end.saturating_sub(bytes.start)).unwrap_or(limit).min(limit);
+        let raw = self.opened(file, &path, bytes.start)?.raw(&path, bytes.start, length)?;
+        Ok(raw.map(|raw| String::from_utf8_lossy(&raw).into_owned()))
+    }
+
+    /// The path of a file that is still the one that was found.
+    fn unchanged(&mut self, file: u32, line: usize) -> Result<PathBuf> {
+        let path = self.source.files().get(file as usize);
+        match path.filter(|_| self.source.is_unchanged(file as usize)) {
+            Some(path) => Ok(path.clone()),
+            None => {
+                let error = changed(path.map_or(self.source.path(), |path| path), line);
+                self.open.retain(|(open, _)| *open != file);
+                Err(error)
+            }
         }
     }
 
@@ -99,6 +116,11 @@ impl RowReader {
     }
 }
 
+fn changed(path: &Path, line: usize) -> Error {
+    let message = "the file has changed since it was read: read it again".to_string();
+    Error::Row { path: path.to_path_buf(), line, message }
+}
+
 impl FileReader {
     fn open(source: &Source, path: &Path, chunk: usize) -> Result<FileReader> {
         match open(source.backing(), path, Default::default(), chunk)? {
@@ -122,6 +144,24 @@ impl FileReader {
             FileReader::Forward { bytes, .. } => bytes.done <= place,
             _ => true,
         }
+    }
+
+    /// What stands at a place, up to the end of the file; `None` if it is no text.
+    fn raw(&mut self, path: &Path, place: u64, length: usize) -> Result<Option<Vec<u8>>> {
+        let mut buffer = Vec::new();
+        match self {
+            FileReader::Seekable { bytes, .. } => {
+                bytes.seek(SeekFrom::Start(place)).map_err(Error::io("read the data file", path))?;
+                let read = bytes.take(length as u64).read_to_end(&mut buffer);
+                read.map_err(Error::io("read the data file", path))?;
+            }
+            FileReader::Forward { bytes, .. } => {
+                // Damaged data gives what comes before the damage.
+                let _ = bytes.skip_to(place)? && bytes.read_exact(length, &mut buffer).unwrap_or(false);
+            }
+            FileReader::Parquet(_) => return Ok(None),
+        }
+        Ok(Some(buffer))
     }
 
     /// The row at a place; `None` if there is none.

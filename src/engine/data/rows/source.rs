@@ -13,7 +13,7 @@ use super::{ENDINGS, folder, hub};
 use crate::engine::config::{DataConfig, expand_home};
 use crate::engine::data::format::dataset_info;
 use crate::engine::formats::builtin;
-use crate::engine::hub::{Hub, PartChoice, Reference, RepoKind};
+use crate::engine::hub::{Hub, PartChoice, Reference, RepoKind, split_named};
 use crate::engine::{Error, Result};
 
 /// A data set that was found, before its first row is read.
@@ -79,7 +79,9 @@ impl Source {
     /// [`Source::find`]; of a data set of the Hub, the part that is meant.
     pub fn find_part(spec: &str, part: &PartChoice) -> Result<Source> {
         let source = Source::find_any(spec, part)?;
-        if !(part.config.is_empty() && part.split.is_empty()) && Reference::hub(spec, RepoKind::Dataset).is_none() {
+        let named = !(part.config.is_empty() && part.split.is_empty());
+        let elsewhere = Reference::hub(spec, RepoKind::Dataset).is_none() && dataset_info::named(spec).is_none();
+        if named && elsewhere {
             let named = if part.split.is_empty() { &part.config } else { &part.split };
             return Err(Error::Config(format!(
                 "{named:?} is to be read of {spec}, but only data sets of the Hub have configurations and splits: leave \
@@ -102,12 +104,15 @@ impl Source {
         }
         if let Some(entry) = dataset_info::named(spec) {
             let entry = entry?;
-            let file = entry.apply(&DataConfig::default())?.train;
+            // The part that a person names goes before the one that the file names.
+            let (hub_config, hub_split) = (part.config.clone(), part.split.clone());
+            let settings = entry.apply(&DataConfig { hub_config, hub_split, ..DataConfig::default() })?;
+            let file = settings.train.clone();
             if dataset_info::named(&file).is_some() {
                 let message = format!("the data set {:?} names another dataset_info.json instead of rows", entry.name);
                 return Err(Error::file(message, &entry.path));
             }
-            return Source::find(&file);
+            return Source::find_part(&file, &PartChoice { held_out: part.held_out, ..settings.train_part() });
         }
         let path = match Reference::of(spec, RepoKind::Dataset) {
             Reference::Hub(id) => {
@@ -156,9 +161,34 @@ impl Source {
         &self.files
     }
 
+    /// Files of a folder whose names say that they are for validation or for tests, where others are for training: by name,
+    /// with their folders. All of them are read.
+    pub fn held_out_files(&self) -> Vec<String> {
+        let name = |file: &PathBuf| {
+            let inside = file.strip_prefix(&self.path).ok()?;
+            Some(inside.to_string_lossy().replace('\\', "/")).filter(|name| !name.is_empty())
+        };
+        let named: Vec<(String, &str)> = self
+            .files
+            .iter()
+            .filter_map(name)
+            .filter_map(|name| split_named(&name).map(|split| (name, split)))
+            .collect();
+        if !named.iter().any(|(_, split)| *split == "train") {
+            return Vec::new();
+        }
+        named.into_iter().filter(|(_, split)| *split != "train").map(|(name, _)| name).collect()
+    }
+
     /// The file that a row comes from.
     pub fn file_of(&self, row: &super::Row) -> &Path {
         self.files.get(row.file as usize).map_or(&self.path, PathBuf::as_path)
+    }
+
+    /// A row that cannot be read, as an error.
+    pub fn error_of(&self, row: &super::WrongRow) -> Error {
+        let path = self.files.get(row.file as usize).map_or(&self.path, |file| file).clone();
+        Error::Row { path, line: row.line, message: row.message.clone() }
     }
 
     /// Whether the rows are in memory, and no file has them.

@@ -9,7 +9,7 @@ use crate::engine::Result;
 /// The next line that is not blank.
 pub(super) fn next_line(bytes: &mut BufferedBytes, buffer: &mut Vec<u8>) -> Result<Option<Found>> {
     loop {
-        let (line, start) = (bytes.line, bytes.done);
+        let (line, start) = (bytes.line, bytes.begin_row());
         if !bytes.read_line(buffer)? {
             return Ok(None);
         }
@@ -22,7 +22,7 @@ pub(super) fn next_line(bytes: &mut BufferedBytes, buffer: &mut Vec<u8>) -> Resu
 /// The whole file, if it was not read yet.
 pub(super) fn whole(bytes: &mut BufferedBytes, buffer: &mut Vec<u8>) -> Result<Option<Found>> {
     buffer.clear();
-    let start = bytes.done;
+    let start = bytes.begin_row();
     loop {
         let available = bytes.fill()?;
         let count = available.len();

@@ -49,6 +49,9 @@ pub(super) fn new(now: jiff::ZonedDateTime) -> Environment<'static> {
     environment
 }
 
+/// Begins what is said of a conversation that a template refuses.
+pub(in crate::engine::data) const REFUSES: &str = "the chat template refuses the conversation";
+
 /// Tells a template's own refusal from a mistake in the template.
 const RAISED: &str = "\u{FDEF}raised:";
 
@@ -84,7 +87,7 @@ impl std::io::Write for Limited {
 pub(super) fn describe(what: &str, error: &Error) -> TemplateError {
     let detail = error.detail().unwrap_or_default();
     if let Some(message) = detail.strip_prefix(RAISED) {
-        return format!("the chat template refuses the conversation: {message}");
+        return format!("{REFUSES}: {message}");
     }
     if let Some(what) = detail.strip_prefix(STOPPED) {
         return format!("the chat template {what}: it was stopped");

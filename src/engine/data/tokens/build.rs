@@ -7,14 +7,13 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::bytes::Growing;
-use super::record::Record;
+use super::record::{Record, WrongRecord};
 use super::{Summary, Tokenized};
-use crate::engine::config::DataConfig;
+use crate::engine::config::{DataConfig, MASK_FAULTS};
 use crate::engine::data::check::{Seen, Severity, kind, severity};
 use crate::engine::data::format::{Fields, Reading};
-use crate::engine::data::inspect::Problem;
-use crate::engine::data::rows::{Row, Source};
-use crate::engine::data::{Encoded, Encoder, Example, MaskFault};
+use crate::engine::data::rows::{Row, Source, WrongRow};
+use crate::engine::data::{Encoded, Encoder, Example, MaskFault, Oddity};
 use crate::engine::{Error, Result};
 
 /// Rows that are tokenized together.
@@ -25,7 +24,7 @@ const CHUNK_BYTES: u64 = 4 << 20;
 pub(in crate::engine::data) const LOOKED_AT: usize = 64;
 /// The first rows, whose masks are looked at a second time; see [`is_verified`].
 const VERIFIED: u64 = 64;
-/// Wrong rows listed; all are counted.
+/// Rows that cannot be read which are at hand without looking into the list of all.
 const LISTED: usize = 100;
 /// Different reasons kept why rows cannot be trained on.
 const REASONS: usize = 200;
@@ -42,7 +41,9 @@ pub enum Tolerance {
 /// Rows that were read together.
 struct Chunk {
     rows: Vec<Row>,
-    wrong: Vec<Error>,
+    /// In which columns of their lines they begin.
+    columns: Vec<usize>,
+    wrong: Vec<WrongRow>,
     /// Bytes of the source that were read so far.
     done: u64,
 }
@@ -54,13 +55,13 @@ pub(super) fn tokenize(
     settings: &DataConfig,
     encoder: &Encoder,
     tolerance: Tolerance,
-    into: [Growing; 2],
+    into: [Growing; 3],
     limit: usize,
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tokenized> {
     let rows = source.rows()?;
-    let [index, tokens] = into;
-    let mut writer = Writer { index, tokens, offset: 0, summary: Summary::default(), reasons: HashMap::new() };
+    let [index, tokens, wrong] = into;
+    let mut writer = Writer { index, tokens, wrong, offset: 0, summary: Summary::default(), reasons: HashMap::new() };
     std::thread::scope(|scope| {
         // The channel is short: what is read and not yet tokenized is memory.
         let (send, receive) = bounded::<Result<Chunk>>(1);
@@ -70,33 +71,35 @@ pub(super) fn tokenize(
             .map_err(|e| Error::Other(format!("the system gives no thread for reading: {e}")))?;
         consume(source, settings, encoder, tolerance, &mut writer, receive, progress)
     })?;
-    let Writer { index, tokens, mut summary, .. } = writer;
-    summary.problems.sort_by_key(|problem| (problem.file, problem.line));
-    Ok(Tokenized::new(source.clone(), summary, index.finish()?, tokens.finish()?))
+    let Writer { index, tokens, wrong, summary, .. } = writer;
+    Ok(Tokenized::new(source.clone(), summary, [index.finish()?, tokens.finish()?, wrong.finish()?]))
 }
 
 /// Sends chunks until the rows end, there are enough, an error ends them, or nobody listens.
 fn read(mut rows: crate::engine::data::Rows, mut limit: usize, send: &Sender<Result<Chunk>>) {
     while limit > 0 {
-        let mut chunk = Chunk { rows: Vec::new(), wrong: Vec::new(), done: 0 };
+        let mut chunk = Chunk { rows: Vec::new(), columns: Vec::new(), wrong: Vec::new(), done: 0 };
         let (mut bytes, mut ended) = (0, false);
         while chunk.rows.len() + chunk.wrong.len() < CHUNK_ROWS.min(limit) && bytes < CHUNK_BYTES {
             match rows.next() {
                 Some(Ok(row)) => {
-                    bytes += row.bytes.end - row.bytes.start;
+                    bytes += row.size();
                     chunk.rows.push(row);
+                    chunk.columns.push(rows.column());
                 }
-                Some(Err(error @ Error::Row { .. })) => {
-                    chunk.wrong.push(error);
-                    if !rows.resume() {
-                        ended = true;
-                        break;
+                Some(Err(error)) => match rows.wrong(error) {
+                    Ok(wrong) => {
+                        chunk.wrong.push(wrong);
+                        if !rows.resume() {
+                            ended = true;
+                            break;
+                        }
                     }
-                }
-                Some(Err(error)) => {
-                    let _ = send.send(Err(error));
-                    return;
-                }
+                    Err(error) => {
+                        let _ = send.send(Err(error));
+                        return;
+                    }
+                },
                 None => {
                     ended = true;
                     break;
@@ -121,31 +124,27 @@ fn consume(
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<()> {
     let mut reading: Option<Reading> = None;
+    let verify_all = settings.leaves_out(MASK_FAULTS);
     for chunk in chunks.iter() {
-        let Chunk { rows, wrong, done } = chunk?;
+        let Chunk { rows, columns, mut wrong, done } = chunk?;
         if !progress(done) {
             return Err(Error::Cancelled("loading"));
         }
-        for error in wrong {
-            writer.wrong(error, tolerance, source)?;
-        }
-        if rows.is_empty() {
-            continue;
-        }
-        if reading.is_none() {
+        if reading.is_none() && !rows.is_empty() {
             let chosen = choose_reading(source, settings, &rows)?;
             writer.summary.reading = chosen.clone();
             reading = Some(chosen);
         }
-        let Some(reading) = &reading else { continue };
-        let encode = |row: &Row| -> Result<Outcome> {
+        let encode = |(row, reading): (&Row, &Reading)| -> Result<Outcome> {
             let example = match reading.read(&row.fields) {
                 Ok(example) => example,
-                Err(message) => return Ok(Outcome::Wrong(row_error(source, row, message))),
+                Err(message) => return Ok(Outcome::Wrong(message)),
             };
             let encoded = encoder.encode(&example, settings.loss_on)?;
             let faults = match &encoded {
-                Ok(encoded) if is_verified(row.index) => Some(encoder.verify(&example, encoded, settings.loss_on)?),
+                Ok(encoded) if verify_all || is_verified(row.index) => {
+                    Some(encoder.verify(&example, encoded, settings.loss_on)?)
+                }
                 _ => None,
             };
             let odd = match &example {
@@ -154,15 +153,21 @@ fn consume(
             };
             Ok(Outcome::Encoded(content_of(row), encoded, Looked { odd, faults }))
         };
-        let outcomes: Vec<Result<Outcome>> = rows.par_iter().map(encode).collect();
-        for (row, outcome) in rows.iter().zip(outcomes) {
+        let readable = rows.par_iter().filter_map(|row| Some((row, reading.as_ref()?)));
+        let outcomes: Vec<Result<Outcome>> = readable.map(encode).collect();
+        for ((row, column), outcome) in rows.iter().zip(columns).zip(outcomes) {
             match outcome? {
                 Outcome::Encoded(content, encoded, looked) => {
                     let bits = writer.look(looked);
                     writer.row(row, content, encoded, bits)?;
                 }
-                Outcome::Wrong(error) => writer.wrong(error, tolerance, source)?,
+                Outcome::Wrong(reason) => wrong.push(WrongRow::of(row, column, reason)),
             }
+        }
+        // Those that are none stand among those of another shape.
+        wrong.sort_by_key(|wrong| (wrong.file, wrong.bytes.start));
+        for wrong in wrong {
+            writer.wrong(wrong, tolerance, source)?;
         }
     }
     Ok(())
@@ -180,12 +185,13 @@ pub(in crate::engine::data) fn choose_reading(source: &Source, settings: &DataCo
 enum Outcome {
     /// What identifies the row's content, its tokens, and what was seen in it.
     Encoded(u64, std::result::Result<Encoded, String>, Looked),
-    Wrong(Error),
+    /// Why it is not of the file's shape.
+    Wrong(String),
 }
 
 /// What was seen in a row.
 struct Looked {
-    odd: Vec<&'static str>,
+    odd: Vec<Oddity>,
     /// `None` for a row that was not looked at a second time.
     faults: Option<Vec<MaskFault>>,
 }
@@ -216,6 +222,8 @@ fn content_of(row: &Row) -> u64 {
 struct Writer {
     index: Growing,
     tokens: Growing,
+    wrong: Growing,
+    /// Bytes in `tokens`.
     offset: u64,
     summary: Summary,
     reasons: HashMap<String, u32>,
@@ -226,7 +234,8 @@ impl Writer {
     fn look(&mut self, looked: Looked) -> [u32; 2] {
         let summary = &mut self.summary;
         let row = summary.rows;
-        let odd = looked.odd.into_iter().map(|what| Seen::count(&mut summary.odd, what, Severity::Note, row));
+        let odd = looked.odd.into_iter();
+        let odd = odd.map(|oddity| Seen::count(&mut summary.odd, oddity.words(), Severity::Note, row));
         let odd = odd.fold(0, |bits, bit| bits | bit);
         summary.verified += usize::from(looked.faults.is_some());
         let mut kinds: Vec<_> = looked.faults.iter().flatten().map(|fault| (kind(fault), severity(fault))).collect();
@@ -244,7 +253,6 @@ impl Writer {
         encoded: std::result::Result<Encoded, String>,
         [odd, faults]: [u32; 2],
     ) -> Result<()> {
-        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut record = Record {
             offset: self.offset,
             content,
@@ -293,18 +301,31 @@ impl Writer {
         })
     }
 
-    fn wrong(&mut self, error: Error, tolerance: Tolerance, source: &Source) -> Result<()> {
-        let Error::Row { path, line, message } = error else { return Err(error) };
+    fn wrong(&mut self, row: WrongRow, tolerance: Tolerance, source: &Source) -> Result<()> {
         if tolerance == Tolerance::Stop {
-            return Err(Error::Row { path, line, message });
+            return Err(source.error_of(&row));
         }
+        let record = WrongRecord {
+            start: row.bytes.start,
+            end: row.bytes.end,
+            message: self.offset,
+            message_bytes: narrow(row.message.len()),
+            file: row.file,
+            line: narrow(row.line),
+        };
+        self.tokens.write(row.message.as_bytes())?;
+        self.offset += row.message.len() as u64;
+        self.wrong.write(&record.to_bytes())?;
         self.summary.wrong_rows += 1;
-        if self.summary.problems.len() < LISTED {
-            let file = source.files().iter().position(|file| *file == path).unwrap_or(0);
-            self.summary.problems.push(Problem { file, line, message });
+        if self.summary.wrong.len() < LISTED {
+            self.summary.wrong.push(row);
         }
         Ok(())
     }
+}
+
+fn narrow(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// Ranges of `true`.

@@ -1,7 +1,7 @@
 //! Tokenized rows kept on the disk, found again by what they depend on: the bytes of the data, how its rows are read, the
 //! chat template, the tokenizer, and the mask.
 //!
-//! An entry is a folder of three files, made under another name and renamed when it is whole. Nothing changes it later. The
+//! An entry is a folder of four files, made under another name and renamed when it is whole. Nothing changes it later. The
 //! folder is that of `LORA_STUDIO_CACHE`, else `lora-studio` where the system keeps caches; deleting it costs the time
 //! to tokenize again.
 
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::bytes::{Bytes, Growing};
-use super::record::RECORD_BYTES;
+use super::record::{RECORD_BYTES, WRONG_BYTES};
 use super::{Summary, Tokenized, Tolerance, tokenize};
-use crate::engine::config::{DataConfig, OnBadRow};
+use crate::engine::config::{DataConfig, MASK_FAULTS, OnBadRow};
 use crate::engine::data::Encoder;
 use crate::engine::data::rows::Source;
 use crate::engine::digest;
@@ -23,7 +23,7 @@ use crate::engine::formats::{TextTokenizer, atomic_write};
 use crate::engine::{Error, Result};
 
 /// Changes whenever the same input would give other bytes.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 /// Sources below this size are tokenized again each time: quicker than keeping them in order.
 const SMALL: u64 = 1 << 20;
 /// Entries that were not used for this long are removed.
@@ -33,6 +33,7 @@ const LIMIT: u64 = 32 << 30;
 
 const INDEX: &str = "index.bin";
 const TOKENS: &str = "tokens.bin";
+const WRONG: &str = "wrong.bin";
 const SUMMARY: &str = "summary.json";
 
 /// Where entries lie.
@@ -47,8 +48,7 @@ pub(in crate::engine::data) fn first(
     encoder: &Encoder,
     limit: usize,
 ) -> Result<Tokenized> {
-    let memory = [Growing::Memory(Vec::new()), Growing::Memory(Vec::new())];
-    tokenize(source, settings, encoder, Tolerance::List, memory, limit, &mut |_| true)
+    tokenize(source, settings, encoder, Tolerance::List, in_memory(), limit, &mut |_| true)
 }
 
 /// The rows of a source as tokens: from the cache, or read now. `progress(done, total)` counts bytes; false ends with
@@ -62,8 +62,7 @@ pub(in crate::engine::data) fn tokenized(
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tokenized> {
     if source.bytes() < SMALL || source.is_in_memory() {
-        let memory = [Growing::Memory(Vec::new()), Growing::Memory(Vec::new())];
-        return tokenize(source, settings, encoder, tolerance, memory, usize::MAX, progress);
+        return tokenize(source, settings, encoder, tolerance, in_memory(), usize::MAX, progress);
     }
     let root = folder().ok_or_else(|| no_place(&Error::Other("the system names no cache folder".into())))?;
     tokenized_in(&root, source, settings, tokenizer, encoder, tolerance, progress)
@@ -85,13 +84,18 @@ pub(in crate::engine::data) fn tokenized_in(
         return Ok(found);
     }
     let making = make_room(root).map_err(|error| no_place(&error))?;
-    let files = [Growing::create(making.path().join(INDEX))?, Growing::create(making.path().join(TOKENS))?];
+    let file = |name: &str| Growing::create(making.path().join(name));
+    let files = [file(INDEX)?, file(TOKENS)?, file(WRONG)?];
     let made = tokenize(source, settings, encoder, tolerance, files, usize::MAX, progress)?;
     let summary = serde_json::to_vec(&Stored::of(&made)).map_err(|e| Error::Other(e.to_string()))?;
     atomic_write(making.path().join(SUMMARY), &summary)?;
     // Where another process was quicker, its entry is as good; the files of this one stay readable until they are closed.
     let _ = fs::rename(making.path(), &entry);
     Ok(made)
+}
+
+fn in_memory() -> [Growing; 3] {
+    std::array::from_fn(|_| Growing::Memory(Vec::new()))
 }
 
 fn no_place(error: &Error) -> Error {
@@ -105,13 +109,16 @@ struct Stored {
     version: u32,
     index_bytes: u64,
     token_bytes: u64,
+    wrong_bytes: u64,
     summary: Summary,
 }
 
 impl Stored {
     fn of(made: &Tokenized) -> Stored {
         let index_bytes = (made.len() * RECORD_BYTES) as u64;
-        Stored { version: VERSION, index_bytes, token_bytes: made.tokens.len(), summary: made.summary.clone() }
+        let wrong_bytes = (made.summary.wrong_rows * WRONG_BYTES) as u64;
+        let (token_bytes, summary) = (made.tokens.len(), made.summary.clone());
+        Stored { version: VERSION, index_bytes, token_bytes, wrong_bytes, summary }
     }
 }
 
@@ -121,7 +128,8 @@ fn open(entry: &Path, source: &Source) -> Result<Option<Tokenized>> {
     let opened = serde_json::from_slice::<Stored>(&text).ok().filter(|s| s.version == VERSION).and_then(|stored| {
         let index = Bytes::open(&entry.join(INDEX), stored.index_bytes).ok()?;
         let tokens = Bytes::open(&entry.join(TOKENS), stored.token_bytes).ok()?;
-        Some(Tokenized::new(source.clone(), stored.summary, index, tokens))
+        let wrong = Bytes::open(&entry.join(WRONG), stored.wrong_bytes).ok()?;
+        Some(Tokenized::new(source.clone(), stored.summary, [index, tokens, wrong]))
     });
     match &opened {
         // When it was used last decides what goes when room is needed.
@@ -161,6 +169,8 @@ fn key(
         hub_split: String::new(),
         hub_validation_split: String::new(),
         deduplicate: false,
+        // It decides whether every mask is checked.
+        leave_out: if settings.leaves_out(MASK_FAULTS) { vec![MASK_FAULTS.into()] } else { Vec::new() },
         on_bad_row: OnBadRow::Stop,
         max_seq_len: 0,
         packing: false,
@@ -187,7 +197,7 @@ fn make_room(root: &Path) -> Result<tempfile::TempDir> {
         let path = entry.path();
         let size = |name: &str| fs::metadata(path.join(name)).map_or(0, |found| found.len());
         if let Ok(used) = used(&path) {
-            entries.push((used, size(INDEX) + size(TOKENS), path));
+            entries.push((used, size(INDEX) + size(TOKENS) + size(WRONG), path));
         }
     }
     entries.sort();

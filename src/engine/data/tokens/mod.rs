@@ -18,15 +18,14 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Seen;
 use super::format::Reading;
-use super::inspect::Problem;
-use super::rows::{Row, Source};
+use super::rows::{Row, RowReader, Source, WrongRow};
 use super::{LengthCounts, Sample};
 use crate::engine::{Error, Result};
 use build::tokenize;
 pub(super) use build::{LOOKED_AT, Tolerance, choose_reading};
 use bytes::Bytes;
 pub use record::Record;
-use record::{RANGE_BYTES, RECORD_BYTES};
+use record::{RANGE_BYTES, RECORD_BYTES, WRONG_BYTES, WrongRecord};
 
 /// Records read at once by those who go through all of them.
 const PAGE: usize = 4096;
@@ -42,8 +41,8 @@ pub struct Summary {
     pub tokens: u64,
     /// Rows that cannot be read.
     pub wrong_rows: usize,
-    /// The first of them, by file and line.
-    pub problems: Vec<Problem>,
+    /// The first of them, by file and place; [`Tokenized::wrong_row`] knows all.
+    pub wrong: Vec<WrongRow>,
     /// Why rows cannot be trained on; each reason once.
     pub refusals: Vec<String>,
     /// What is unusual about rows.
@@ -63,13 +62,14 @@ pub struct Tokenized {
     pub summary: Summary,
     index: Bytes,
     tokens: Bytes,
+    wrong: Bytes,
     repeated: OnceLock<Vec<u64>>,
     lengths: OnceLock<LengthCounts>,
 }
 
 impl Tokenized {
-    fn new(source: Source, summary: Summary, index: Bytes, tokens: Bytes) -> Tokenized {
-        Tokenized { source, summary, index, tokens, repeated: OnceLock::new(), lengths: OnceLock::new() }
+    fn new(source: Source, summary: Summary, [index, tokens, wrong]: [Bytes; 3]) -> Tokenized {
+        Tokenized { source, summary, index, tokens, wrong, repeated: OnceLock::new(), lengths: OnceLock::new() }
     }
 
     /// Rows that can be read.
@@ -82,9 +82,20 @@ impl Tokenized {
         self.summary.rows == 0
     }
 
-    /// Bytes of the index and the tokens.
+    /// Bytes of the index, the tokens and the list of rows that cannot be read.
     pub fn bytes(&self) -> u64 {
-        self.index.len() + self.tokens.len()
+        self.index.len() + self.tokens.len() + self.wrong.len()
+    }
+
+    /// One of the [`Summary::wrong_rows`] rows that cannot be read, by file and place.
+    pub fn wrong_row(&self, at: usize) -> Result<WrongRow> {
+        let mut bytes = [0; WRONG_BYTES];
+        self.wrong.read_at((at * WRONG_BYTES) as u64, &mut bytes)?;
+        let record = WrongRecord::from_bytes(&bytes);
+        let mut message = vec![0; record.message_bytes as usize];
+        self.tokens.read_at(record.message, &mut message)?;
+        let message = String::from_utf8_lossy(&message).into_owned();
+        Ok(WrongRow { file: record.file, line: record.line as usize, bytes: record.start..record.end, message })
     }
 
     /// What the index says of a row.
@@ -147,8 +158,13 @@ impl Tokenized {
 
     /// The row as it stands in the file.
     pub fn row(&self, row: usize) -> Result<Row> {
+        self.row_by(&mut self.source.reader()?, row)
+    }
+
+    /// [`Tokenized::row`], for who looks at many: a reader of the source finds the next row of a packed file quickly.
+    pub fn row_by(&self, reader: &mut RowReader, row: usize) -> Result<Row> {
         let record = self.record(row)?;
-        self.source.reader()?.read(record.file, &record.place(), row, record.line as usize)
+        reader.read(record.file, &record.place(), row, record.line as usize)
     }
 
     /// How many rows there are of each length, uncut; those that have tokens.
@@ -213,8 +229,7 @@ impl Tokenized {
                 return Err(Error::Cancelled("the search"));
             }
             let index = (from + step) % count;
-            let record = self.record(index)?;
-            let row = reader.read(record.file, &record.place(), index, record.line as usize)?;
+            let row = self.row_by(&mut reader, index)?;
             if row.fields.values().any(|value| holds(value, &needle)) {
                 return Ok(Some(index));
             }

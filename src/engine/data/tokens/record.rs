@@ -6,6 +6,8 @@ use std::ops::Range;
 pub(super) const RECORD_BYTES: usize = 72;
 /// Bytes of a range of trained tokens on the disk.
 pub(super) const RANGE_BYTES: usize = 8;
+/// Bytes of a [`WrongRecord`] on the disk.
+pub(super) const WRONG_BYTES: usize = 36;
 /// Stands for "none" in a record's fields.
 const NONE: u32 = u32::MAX;
 
@@ -94,6 +96,39 @@ impl Record {
     }
 }
 
+/// What the list of rows that cannot be read says of one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct WrongRecord {
+    /// Where it lies in its file.
+    pub start: u64,
+    pub end: u64,
+    /// Where the reason begins in the file of the tokens, and its bytes.
+    pub message: u64,
+    pub message_bytes: u32,
+    pub file: u32,
+    pub line: u32,
+}
+
+impl WrongRecord {
+    pub fn to_bytes(self) -> [u8; WRONG_BYTES] {
+        let mut bytes = [0; WRONG_BYTES];
+        let (left, right) = bytes.split_at_mut(24);
+        let wide = [self.start, self.end, self.message];
+        let narrow = [self.message_bytes, self.file, self.line];
+        left.as_chunks_mut().0.iter_mut().zip(wide).for_each(|(into, value)| *into = value.to_le_bytes());
+        right.as_chunks_mut().0.iter_mut().zip(narrow).for_each(|(into, value)| *into = value.to_le_bytes());
+        bytes
+    }
+
+    pub fn from_bytes(bytes: &[u8; WRONG_BYTES]) -> WrongRecord {
+        let (left, right) = bytes.split_at(24);
+        let wide = |i: usize| left.as_chunks().0.get(i).map_or(0, |b| u64::from_le_bytes(*b));
+        let narrow = |i: usize| right.as_chunks().0.get(i).map_or(0, |b| u32::from_le_bytes(*b));
+        let (start, end, message) = (wide(0), wide(1), wide(2));
+        WrongRecord { start, end, message, message_bytes: narrow(0), file: narrow(1), line: narrow(2) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +152,9 @@ mod tests {
             faults: 1 << 31,
         };
         assert_eq!(Record::from_bytes(&record.to_bytes()), record);
+        let wrong =
+            WrongRecord { start: 1 << 40, end: u64::MAX, message: 5, message_bytes: 90, file: 3, line: 4_000_000_001 };
+        assert_eq!(WrongRecord::from_bytes(&wrong.to_bytes()), wrong);
         let refused = Record { first: None, refusal: Some(4), ..record };
         assert_eq!(Record::from_bytes(&refused.to_bytes()), refused);
     }

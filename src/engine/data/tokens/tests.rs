@@ -1,8 +1,10 @@
+use std::sync::Arc;
+
 use super::cache::tokenized_in;
 use super::*;
 use crate::engine::config::{DataConfig, LossOn, OnBadRow};
-use crate::engine::data::testing::{CHATML, byte_tokenizer, file, now, shared_data};
-use crate::engine::data::{CutRow, Encoded, Encoder, Survey, survey};
+use crate::engine::data::testing::{CHATML, byte_tokenizer, file, gzip, now, shared_data};
+use crate::engine::data::{CutRow, Encoded, Encoder, Previewer, Survey, survey};
 use crate::engine::formats::TextTokenizer;
 
 fn tokenizer() -> TextTokenizer {
@@ -153,7 +155,7 @@ fn all_wrong_rows_are_listed_by_line() {
     let text = "{\"text\":\"a\"}\n{\"text\":3}\n{\"text\" 4}\n\n{\"txt\":\"b\"}\n{\"text\":\"c\"}\n";
     let train = file(&folder, "d.jsonl", text);
     let seen = look(&settings(&train));
-    let problems: Vec<_> = seen.train.summary.problems.iter().map(|p| (p.line, p.message.as_str())).collect();
+    let problems: Vec<_> = seen.train.summary.wrong.iter().map(|p| (p.line, p.message.as_str())).collect();
     assert_eq!(
         problems,
         [
@@ -170,10 +172,61 @@ fn all_wrong_rows_are_listed_by_line() {
     let cut = seen.cut(&skipping, 0).unwrap();
     assert_eq!((cut.train.len(), cut.report.source.wrong_rows), (2, 3));
     assert!(cut.report.notices[0].starts_with("3 rows that cannot be read left out"), "{:?}", cut.report.notices);
-    // In an array nobody knows where the next row begins: the mistake ends the list.
-    let train = file(&folder, "d.json", "[{\"text\":\"a\"},\n{\"text\" 4},\n{\"text\":\"c\"}]");
+    // In an array the place on the line helps, where all rows stand on one.
+    let train = file(&folder, "d.json", "[{\"text\":\"a\"},{\"text\":4},\n{\"text\" 4},\n{\"text\":\"c\"}]");
     let seen = look(&settings(&train)).train;
-    assert_eq!((seen.summary.wrong_rows, seen.len(), seen.summary.problems[0].line), (1, 1, 2));
+    let problems: Vec<_> = seen.summary.wrong.iter().map(|p| (p.line, p.message.as_str())).collect();
+    let shape = (1, "`text` is the number 4; expected a text (column 15)");
+    assert_eq!(problems, [shape, (2, "not valid JSON: expected `:` (line 2, column 9)")]);
+    assert_eq!((seen.summary.wrong_rows, seen.len()), (2, 2));
+}
+
+#[test]
+fn every_wrong_row_can_be_looked_at_however_many_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let row = |i: usize| match i % 3 {
+        0 => format!("{{\"text\":\"row {i}\"}}\n"),
+        1 => format!("{{\"text\":{i}}}\n"),
+        _ => format!("{{\"text\" {i}}}\n"),
+    };
+    let (first, second) = (0..3000).partition::<Vec<usize>, _>(|i| *i < 1000);
+    let text = |rows: &[usize]| rows.iter().map(|i| row(*i)).collect::<String>();
+    file(&folder, "a.jsonl", &text(&first));
+    std::fs::write(folder.path().join("b.jsonl.gz"), gzip(text(&second).as_bytes())).unwrap();
+    let settings = settings(&folder.path().to_string_lossy());
+    let tokenizer = tokenizer();
+    let encoder = Encoder::new(&tokenizer, now()).unwrap();
+    let source = Source::find(&settings.train).unwrap();
+    let kept = || {
+        let more = &mut |_| true;
+        tokenized_in(cache.path(), &source, &settings, &tokenizer, &encoder, Tolerance::List, more).unwrap()
+    };
+    let previewer = Previewer::new(&tokenizer).unwrap();
+    for seen in [kept(), kept(), Arc::into_inner(look(&settings).train).unwrap()] {
+        assert_eq!((seen.summary.wrong_rows, seen.len(), seen.summary.wrong.len()), (2000, 1000, 100));
+        let wrong: Vec<usize> = (0..3000).filter(|i| i % 3 != 0).collect();
+        for at in (0..2000).step_by(61).chain([99, 100, 665, 666, 1999]) {
+            let found = seen.wrong_row(at).unwrap();
+            let (i, file) = (wrong[at], usize::from(wrong[at] >= 1000));
+            assert_eq!((found.file as usize, found.line), (file, i + 1 - 1000 * file), "{at}");
+            let expected = match i % 3 {
+                1 => format!("`text` is the number {i}; expected a text"),
+                _ => "not valid JSON: expected `:` (column 9)".to_string(),
+            };
+            assert_eq!(found.message, expected);
+            if at < 100 {
+                assert_eq!(seen.summary.wrong[at], found);
+            }
+            let shown = previewer.show_wrong(&seen.source, &found, &seen.summary.reading, LossOn::Completions).unwrap();
+            assert_eq!(shown.refusal.as_deref(), Some(expected.as_str()));
+            match i % 3 {
+                1 => assert_eq!(shown.row.fields["text"], i),
+                _ => assert_eq!(shown.text, row(i)),
+            }
+        }
+        assert!(seen.wrong_row(2000).is_err());
+    }
 }
 
 #[test]

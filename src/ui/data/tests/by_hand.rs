@@ -120,7 +120,7 @@ fn a_part_of_a_data_set_of_the_hub_is_chosen() {
     let parts = DatasetParts { commit: "a".repeat(40), configs: vec![main, config("other", &[split("all", 1 << 10)])] };
     let id = HubId::parse("nobody-of-this-name/rows-that-are-not-here", RepoKind::Dataset).unwrap();
     // What was asked of the Hub; the rows themselves are not here.
-    let hub = HubData { id: id.clone(), parts: Some(parts) };
+    let hub = HubData { id: id.clone(), parts: Some(parts), asked: true };
     let mut run = window.window().studio.shared.run.clone();
     run.data.train = id.to_string();
     window.window().studio.apply(crate::app::Command::Edit(Box::new(run)));
@@ -268,6 +268,24 @@ fn rows_of_one_kind_are_gone_through() {
     choose(&mut window, "Go through", "All rows");
     window.click("Next row");
     window.wait("the next one", 20, |w| w.studio.data.look.row == 3);
+}
+
+#[test]
+fn what_a_finding_took_away_is_given_back() {
+    let mut window = open();
+    let silent = "{\"question\":\"x\",\"answer\":\"\"}\n";
+    let path = file(&window, "rows.jsonl", format!("{QUESTIONS}{silent}"));
+    type_path(&mut window, &path);
+    assert!(shows(&window, "1 row: an empty answer."));
+    window.click("Leave such rows out");
+    settle(&mut window);
+    assert_eq!(window.window().studio.shared.run.data.leave_out, ["empty-answer"]);
+    assert!(shows(&window, "1 row is left out: an empty answer."));
+    picture(&mut window, "data-left-out");
+    window.click("Leave out rows with this: an empty answer");
+    settle(&mut window);
+    assert!(window.window().studio.shared.run.data.leave_out.is_empty());
+    assert!(shows(&window, "1 row: an empty answer."));
 }
 
 #[test]

@@ -3,22 +3,30 @@
 //! Every entry of a column has a repetition level, which says at which depth it begins a new list element (0: a new row),
 //! and a definition level, which says how much of its path is there.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::Fields;
 use super::schema::{Node, Schema, Shape};
 use super::values::{Column, Leaf};
+use crate::engine::data::rows::MAX_ROW_BYTES;
+
+/// Bytes that each value of a row counts for beside its text.
+const VALUE_BYTES: usize = 4;
 
 /// The columns of a batch, read entry by entry.
 pub(super) struct Columns {
     columns: Vec<Column>,
     /// Why a value of the row cannot be read.
     wrong: Option<String>,
+    /// Bytes of the row so far, about.
+    bytes: usize,
 }
 
 impl Columns {
     pub fn new(columns: Vec<Column>) -> Columns {
-        Columns { columns, wrong: None }
+        Columns { columns, wrong: None, bytes: 0 }
     }
 
     /// Passes over one entry of each column of a node.
@@ -27,23 +35,20 @@ impl Columns {
     }
 }
 
-/// Puts rows together. The inner error is of one row, the outer of all: levels that contradict each other.
-pub(super) fn assemble(schema: &Schema, mut columns: Columns, count: usize) -> Result<Vec<Fields>, String> {
-    let mut rows = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut fields = Map::new();
-        for (name, node) in &schema.fields {
-            fields.insert(name.clone(), value(node, &mut columns, &schema.leaves)?);
-        }
-        if columns.columns.iter().any(|column| column.rep().is_some_and(|rep| rep != 0)) {
-            return Err("the lengths of its lists contradict each other".into());
-        }
-        rows.push(columns.wrong.take().map_or(Ok(fields), Err));
+/// Puts the next row together. The inner error is of this row, the outer of all that come: levels that contradict each other.
+pub(super) fn assemble(schema: &Schema, columns: &mut Columns) -> Result<Fields, String> {
+    columns.bytes = 0;
+    let mut fields = Map::new();
+    for (name, node) in &schema.fields {
+        fields.insert(name.clone(), value(node, columns, &schema.leaves)?);
     }
-    Ok(rows)
+    if columns.columns.iter().any(|column| column.rep().is_some_and(|rep| rep != 0)) {
+        return Err("the lengths of its lists contradict each other".into());
+    }
+    Ok(columns.wrong.take().map_or(Ok(fields), Err))
 }
 
-fn value(node: &Node, columns: &mut Columns, leaves: &[Leaf]) -> Result<Value, String> {
+fn value(node: &Node, columns: &mut Columns, leaves: &[Arc<Leaf>]) -> Result<Value, String> {
     let first = node.leaves.start;
     let def = columns.columns[first].def().ok_or("a column is too short")?;
     if def < node.def {
@@ -54,7 +59,13 @@ fn value(node: &Node, columns: &mut Columns, leaves: &[Leaf]) -> Result<Value, S
     let more = |columns: &Columns, level: i16| columns.columns[first].rep().is_some_and(|rep| rep >= level);
     match &node.shape {
         Shape::Leaf => {
-            let cell = columns.columns[first].take(leaves[first].max_def)?;
+            // The same text may be meant many times over.
+            let wanted = columns.bytes <= MAX_ROW_BYTES;
+            let cell = columns.columns[first].take(leaves[first].max_def, wanted)?;
+            columns.bytes += VALUE_BYTES + cell.as_ref().ok().and_then(Value::as_str).map_or(0, str::len);
+            if columns.bytes > MAX_ROW_BYTES {
+                columns.wrong.get_or_insert_with(|| leaves[first].too_long());
+            }
             Ok(cell.unwrap_or_else(|message| {
                 columns.wrong.get_or_insert(message);
                 Value::Null

@@ -86,7 +86,8 @@ fn ratio(compression: Compression) -> u64 {
 impl Chunk {
     /// Checks what a page header says.
     fn check(&self, unpacked: u64, packed: u64) -> Result<()> {
-        let plausible = (2 * self.unpacked.min(MAX_PAGE) + SLACK).min(packed.saturating_mul(self.ratio) + SLACK);
+        let of_packed = packed.saturating_mul(self.ratio).saturating_add(SLACK);
+        let plausible = (2 * self.unpacked.min(MAX_PAGE) + SLACK).min(of_packed);
         if unpacked > plausible {
             return Err(ParquetError::General(format!(
                 "a page claims to unpack to {unpacked} bytes, which its column and its {packed} packed bytes rule out"

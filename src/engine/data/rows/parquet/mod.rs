@@ -1,10 +1,11 @@
-//! Rows of Parquet files, put together from their columns a batch at a time.
+//! Rows of Parquet files, put together from their columns, which are read a batch at a time.
 //!
-//! A file is a list of row groups, a row group a list of columns. Only the footer, one page of each column and one batch
-//! of rows are in memory.
+//! A file is a list of row groups, a row group a list of columns. Only the footer, one page of each column and the values
+//! of one batch of rows are in memory.
 
 mod assemble;
 mod chunks;
+mod pages;
 mod schema;
 mod values;
 
@@ -13,13 +14,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use ::parquet::basic::Compression;
-use ::parquet::column::reader::ColumnReader;
+use ::parquet::column::reader::{ColumnReader, get_column_reader};
 use ::parquet::errors::{ParquetError, Result as ParquetResult};
 use ::parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use serde_json::{Map, Value};
 
 use self::assemble::{Columns, assemble};
 use self::chunks::{Chunks, Place};
+use self::pages::{Budget, Pages};
 use self::schema::Schema;
 use super::bytes::Backing;
 use crate::engine::{Error, Result};
@@ -51,8 +53,10 @@ struct Group {
     /// The row that the columns stand at.
     next: u64,
     end: u64,
-    /// The rows before it that are put together, the last one first.
-    ready: Vec<Fields>,
+    /// The rows before it that were read and not yet put together: their columns, and how many they are.
+    ready: Option<Columns>,
+    left: u64,
+    budget: Budget,
     batch: u64,
     largest_batch: u64,
 }
@@ -135,28 +139,33 @@ impl ParquetFile {
 
     /// The row, or why it is none, in the inner result; the outer one says what is damaged.
     fn ready(&mut self, row: u64) -> std::result::Result<Fields, String> {
-        let reached = |group: &Group| row >= group.next - group.ready.len() as u64 && row < group.end;
+        let reached = |group: &Group| row >= group.next - group.left && row < group.end;
         if !self.group.as_ref().is_some_and(reached) {
             self.group = Some(self.open_group(row)?);
         }
         let group = self.group.as_mut().ok_or("no row group")?;
         loop {
-            let first = group.next - group.ready.len() as u64;
             if row < group.next {
-                let keep = group.ready.len() - (row - first) as usize;
-                group.ready.truncate(keep);
-                return group.ready.pop().ok_or_else(|| "a row is missing".into());
+                let columns = group.ready.as_mut().ok_or("a row is missing")?;
+                loop {
+                    let at = group.next - group.left;
+                    group.left -= 1;
+                    let fields = assemble(&self.schema, columns)?;
+                    if at == row {
+                        return Ok(fields);
+                    }
+                }
             }
-            group.ready.clear();
+            (group.ready, group.left) = (None, 0);
             let (ahead, schema) = (row - group.next, &self.schema);
             if ahead > 0 {
                 guarded(|| values::skip(&mut group.columns, ahead as usize))?;
                 (group.next, group.batch) = (row, FIRST_BATCH);
             }
             let count = group.batch.min(group.largest_batch).min(group.end - group.next);
+            group.budget.renew();
             let columns = guarded(|| values::read(&mut group.columns, &schema.leaves, count as usize))?;
-            group.ready = assemble(schema, Columns::new(columns), count as usize)?;
-            group.ready.reverse();
+            (group.ready, group.left) = (Some(Columns::new(columns)), count);
             group.next += count;
             group.batch = (2 * group.batch).min(BATCH);
         }
@@ -169,12 +178,21 @@ impl ParquetFile {
         let metadata = self.file.metadata().row_group(index);
         let count = end - self.starts[index];
         let row_bytes = u64::try_from(metadata.total_byte_size()).unwrap_or(0) / count.max(1);
+        let budget = Budget::default();
         let columns = guarded(|| {
             let group = self.file.get_row_group(index)?;
-            (0..group.num_columns()).map(|column| group.get_column_reader(column)).collect::<ParquetResult<Vec<_>>>()
+            let column = |at: usize| {
+                let descriptor = metadata.column(at).column_descr_ptr();
+                let within_lists = descriptor.max_rep_level() > 0;
+                let pages = group.get_column_page_reader(at)?;
+                let pages = Pages { pages, budget: within_lists.then(|| budget.clone()) };
+                Ok(get_column_reader(descriptor, Box::new(pages)))
+            };
+            (0..group.num_columns()).map(column).collect::<ParquetResult<Vec<_>>>()
         })?;
         let largest_batch = (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH);
-        Ok(Group { columns, next: self.starts[index], end, ready: Vec::new(), batch: FIRST_BATCH, largest_batch })
+        let next = self.starts[index];
+        Ok(Group { columns, next, end, ready: None, left: 0, budget, batch: FIRST_BATCH, largest_batch })
     }
 }
 

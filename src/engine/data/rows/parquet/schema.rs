@@ -3,6 +3,7 @@
 //! The rules for lists and maps, old writers' included, are those of the format's LogicalTypes.md.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use ::parquet::basic::{ConvertedType, LogicalType, Repetition};
 use ::parquet::schema::types::{SchemaDescriptor, Type};
@@ -16,7 +17,7 @@ const DEPTH: usize = 120;
 pub(super) struct Schema {
     pub fields: Vec<(String, Node)>,
     /// In the file's order.
-    pub leaves: Vec<Leaf>,
+    pub leaves: Vec<Arc<Leaf>>,
 }
 
 /// A value of a row.
@@ -50,7 +51,7 @@ pub(super) enum Shape {
 
 impl Schema {
     pub fn of(descriptor: &SchemaDescriptor) -> Result<Schema, String> {
-        let leaves: Vec<Leaf> = descriptor.columns().iter().map(|column| Leaf::of(column)).collect();
+        let leaves: Vec<Arc<Leaf>> = descriptor.columns().iter().map(|column| Arc::new(Leaf::of(column))).collect();
         let mut next = 0;
         let mut fields = Vec::new();
         for field in children(descriptor.root_schema()) {
@@ -65,7 +66,7 @@ impl Schema {
     }
 }
 
-fn children(group: &Type) -> &[std::sync::Arc<Type>] {
+fn children(group: &Type) -> &[Arc<Type>] {
     match group {
         Type::GroupType { fields, .. } => fields,
         Type::PrimitiveType { .. } => &[],

@@ -1,5 +1,7 @@
 //! The values of a Parquet column as JSON.
 
+use std::sync::Arc;
+
 use ::parquet::basic::{ConvertedType, LogicalType, TimeUnit};
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use ::parquet::data_type::{DataType, Int96};
@@ -46,12 +48,14 @@ enum Meaning {
 /// A value, or why it cannot be read.
 type Cell = std::result::Result<Value, String>;
 
-/// Some rows of a column.
-#[derive(Default)]
+/// Gives the next value; as JSON, if that is wished.
+type Values = Box<dyn FnMut(bool) -> Option<Cell> + Send>;
+
+/// Some rows of a column. Values become JSON when they are taken: one that a page has once may be meant a thousand times.
 pub(super) struct Column {
     defs: Vec<i16>,
     reps: Vec<i16>,
-    values: std::vec::IntoIter<Cell>,
+    values: Values,
     /// The next entry.
     pub at: usize,
 }
@@ -65,12 +69,12 @@ impl Column {
         self.reps.get(self.at).copied()
     }
 
-    /// Takes an entry: its value, or null.
-    pub fn take(&mut self, max_def: i16) -> std::result::Result<Cell, String> {
+    /// Takes an entry: its value, or null, which it always is if it is not wanted.
+    pub fn take(&mut self, max_def: i16, wanted: bool) -> std::result::Result<Cell, String> {
         let def = self.def();
         self.at += 1;
         match def {
-            Some(def) if def == max_def => self.values.next().ok_or_else(|| "a value is missing".into()),
+            Some(def) if def == max_def => (self.values)(wanted).ok_or_else(|| "a value is missing".into()),
             _ => Ok(Ok(Value::Null)),
         }
     }
@@ -91,6 +95,11 @@ impl Leaf {
         }
     }
 
+    /// That a row is too long with this column.
+    pub fn too_long(&self) -> String {
+        format!("the row is longer than {} MiB: column `{}`", MAX_ROW_BYTES >> 20, self.path)
+    }
+
     fn integer(&self, value: i64, unsigned: u64) -> Value {
         match self.meaning {
             Meaning::Unsigned => unsigned.into(),
@@ -104,7 +113,7 @@ impl Leaf {
 
     fn bytes(&self, bytes: &[u8]) -> Cell {
         if bytes.len() > MAX_ROW_BYTES {
-            return Err(format!("the row is longer than {} MiB: column `{}`", MAX_ROW_BYTES >> 20, self.path));
+            return Err(self.too_long());
         }
         let text = || std::str::from_utf8(bytes);
         match self.meaning {
@@ -180,23 +189,26 @@ fn of_converted(converted: ConvertedType, column: &ColumnDescriptor) -> Meaning 
 }
 
 /// Reads some rows of every column.
-pub(super) fn read(columns: &mut [ColumnReader], leaves: &[Leaf], rows: usize) -> Result<Vec<Column>> {
+pub(super) fn read(columns: &mut [ColumnReader], leaves: &[Arc<Leaf>], rows: usize) -> Result<Vec<Column>> {
     use ColumnReader as C;
     let each = std::iter::zip(columns, leaves);
-    each.map(|(column, leaf)| match column {
-        C::BoolColumnReader(column) => take(column, leaf, rows, |value| Ok(Value::Bool(value))),
-        C::Int32ColumnReader(column) => {
-            take(column, leaf, rows, |value| Ok(leaf.integer(value.into(), (value as u32).into())))
+    each.map(|(column, leaf)| {
+        let own = leaf.clone();
+        match column {
+            C::BoolColumnReader(column) => take(column, leaf, rows, |value| Ok(Value::Bool(value))),
+            C::Int32ColumnReader(column) => {
+                take(column, leaf, rows, move |value| Ok(own.integer(value.into(), (value as u32).into())))
+            }
+            C::Int64ColumnReader(column) => take(column, leaf, rows, move |value| Ok(own.integer(value, value as u64))),
+            C::Int96ColumnReader(column) => take(column, leaf, rows, |value| Ok(int96(&value).into())),
+            // By its shortest decimal: 0.1 stays 0.1.
+            C::FloatColumnReader(column) => {
+                take(column, leaf, rows, |value| Ok(number(value.to_string().parse().unwrap_or(value.into()))))
+            }
+            C::DoubleColumnReader(column) => take(column, leaf, rows, |value| Ok(number(value))),
+            C::ByteArrayColumnReader(column) => take(column, leaf, rows, move |value| own.bytes(value.data())),
+            C::FixedLenByteArrayColumnReader(column) => take(column, leaf, rows, move |value| own.bytes(value.data())),
         }
-        C::Int64ColumnReader(column) => take(column, leaf, rows, |value| Ok(leaf.integer(value, value as u64))),
-        C::Int96ColumnReader(column) => take(column, leaf, rows, |value| Ok(int96(&value).into())),
-        // By its shortest decimal: 0.1 stays 0.1.
-        C::FloatColumnReader(column) => {
-            take(column, leaf, rows, |value| Ok(number(value.to_string().parse().unwrap_or(value.into()))))
-        }
-        C::DoubleColumnReader(column) => take(column, leaf, rows, |value| Ok(number(value))),
-        C::ByteArrayColumnReader(column) => take(column, leaf, rows, |value| leaf.bytes(value.data())),
-        C::FixedLenByteArrayColumnReader(column) => take(column, leaf, rows, |value| leaf.bytes(value.data())),
     })
     .collect()
 }
@@ -205,7 +217,7 @@ fn take<T: DataType>(
     column: &mut ColumnReaderImpl<T>,
     leaf: &Leaf,
     rows: usize,
-    to_json: impl Fn(T::T) -> Cell,
+    to_json: impl Fn(T::T) -> Cell + Send + 'static,
 ) -> Result<Column> {
     let (mut defs, mut reps, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let mut read = 0;
@@ -223,8 +235,9 @@ fn take<T: DataType>(
     if leaf.max_rep == 0 {
         reps.resize(defs.len(), 0);
     }
-    let values: Vec<Cell> = values.into_iter().map(to_json).collect();
-    Ok(Column { defs, reps, values: values.into_iter(), at: 0 })
+    let mut values = values.into_iter();
+    let values = move |wanted| values.next().map(|value| if wanted { to_json(value) } else { Ok(Value::Null) });
+    Ok(Column { defs, reps, values: Box::new(values), at: 0 })
 }
 
 /// Passes over some rows of every column.

@@ -48,7 +48,7 @@ fn folders_are_read_file_by_file() {
         }
     }
     let places: Vec<_> = good.iter().map(|row| (row.index, row.file, row.line)).collect();
-    assert_eq!(places, [(0, 0, 1), (1, 0, 2), (2, 1, 1), (3, 2, 2)]);
+    assert_eq!(places, [(0, 0, 1), (1, 0, 2), (2, 1, 1), (3, 1, 2), (4, 2, 2)]);
     assert_eq!(wrong, [("b.json".into(), 2)]);
     assert_eq!(rows.bytes_read(), source.bytes());
     out_of_order(&source, &good);
@@ -75,4 +75,14 @@ fn a_file_that_changed_is_noticed() {
         assert!(reader.read(0, &std::ops::Range { start, end }, 0, 1).is_err());
     }
     assert!(reader.read(7, &(0..4), 0, 1).is_err());
+}
+
+#[test]
+fn a_folder_that_the_library_datasets_saved_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("train")).unwrap();
+    std::fs::write(folder.path().join("dataset_dict.json"), "{}").unwrap();
+    std::fs::write(folder.path().join("train/data-00000-of-00001.arrow"), "ARROW1").unwrap();
+    let said = Source::find(&folder.path().to_string_lossy()).unwrap_err().to_string();
+    assert!(said.starts_with("the rows of this folder are in Arrow files") && said.contains("to_parquet"), "{said}");
 }

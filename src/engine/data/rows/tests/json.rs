@@ -90,3 +90,78 @@ fn the_iterator_ends_after_an_error_and_goes_on_when_told() {
     assert!(rows.next().is_none());
     assert!(rows.resume() && rows.next().unwrap().is_ok() && rows.next().is_none() && !rows.resume());
 }
+
+/// All rows, going on behind those that are wrong; and these, each with what stands in its place.
+fn going_on(name: &str, content: impl Into<Vec<u8>>) -> (Vec<i64>, Vec<(usize, String, String)>) {
+    let source = Source::from_bytes(name, content);
+    let mut rows = source.rows().unwrap();
+    let (mut good, mut wrong) = (Vec::new(), Vec::new());
+    loop {
+        match rows.next() {
+            Some(Ok(row)) => good.push(row.fields["a"].as_i64().unwrap()),
+            Some(Err(error)) => {
+                let row = rows.wrong(error).unwrap();
+                let raw = source.reader().unwrap().raw(row.file, &row.bytes, row.line, 40);
+                wrong.push((row.line, row.message, raw.ok().flatten().unwrap_or_default()));
+                if !rows.resume() {
+                    break;
+                }
+            }
+            None => break,
+        }
+    }
+    (good, wrong)
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_shown_as_it_stands_and_hides_no_other() {
+    let line = |number, message: &str, raw: &str| (number, message.to_string(), raw.to_string());
+    let syntax = |column| format!("not valid JSON: expected `:` (column {column})");
+    let text = "{\"a\":1}\n  {\"a\" 2}\n{\"a\":3}\n[4]\n{\"a\":5}";
+    let wrong =
+        vec![line(2, &syntax(8), "{\"a\" 2}\n"), line(4, "expected an object with columns, found a list", "[4]\n")];
+    assert_eq!(going_on("d.jsonl", text), (vec![1, 3, 5], wrong.clone()));
+    assert_eq!(going_on("d.jsonl.gz", gzip(text.as_bytes())), (vec![1, 3, 5], wrong));
+    // In an array, too, as long as brackets and quotes add up.
+    let array = "[{\"a\":1}, {\"a\" 2},\n{\"a\":3},,4, {\"a\":5}]";
+    let (good, wrong) = going_on("d.json", array);
+    assert_eq!(good, [1, 3, 5]);
+    let nothing = "expected a row between the commas, found nothing";
+    assert_eq!(
+        wrong,
+        [
+            line(1, "not valid JSON: expected `:` (line 1, column 16)", "{\"a\" 2}"),
+            line(2, nothing, ""),
+            line(2, "expected an object with columns, found the number 4", "4"),
+        ]
+    );
+    // Where they do not, the rest belongs to the row, or nobody can tell.
+    let open = "[{\"a\":1}, {\"a\": [2}, {\"a\":3}]";
+    let (good, wrong) = going_on("d.json", open);
+    assert_eq!((good, wrong.len()), (vec![1], 1));
+    let (good, wrong) = going_on("d.json", "[{\"a\":1}]\n{\"a\":2}\n{\"a\":3}\n");
+    let goes_on = "the array has ended, but the file goes on (what follows in the file is not read)";
+    assert_eq!((good, wrong), (vec![1], vec![line(2, goes_on, "")]));
+    let (_, wrong) = going_on("d", "words\n{\"a\":3}\n");
+    assert!(wrong[0].1.ends_with(" (nothing of the file is read)"), "{wrong:?}");
+}
+
+#[test]
+fn what_python_writes_is_read_or_explained() {
+    let row = &read("d", "{\"a\":1,\"b\":NaN,\"c\":[-Infinity,\"NaN \\\" Infinity\"]}").unwrap()[0];
+    assert_eq!(columns(row), json!({"a": 1, "b": null, "c": [null, "NaN \" Infinity"]}));
+    let said = |text: &str| error("d", text.as_bytes());
+    assert!(said("{'a':1}").contains("in JSON, names and texts stand in double quotes (column 2)"));
+    assert!(said("{\"a\":None}").contains("in JSON, Python's None is null (column 6)"), "{}", said("{\"a\":None}"));
+    assert!(said("{\"a\":\"\\ud800\"}").contains("half of a character"), "{}", said("{\"a\":\"\\ud800\"}"));
+    assert!(said("{\"a\":NaN 2}").contains("not valid JSON: expected value (column 6)"), "{}", said("{\"a\":NaN 2}"));
+}
+
+#[test]
+fn a_zero_byte_here_and_there_is_a_mistake_of_its_row() {
+    let text = format!("{{\"a\":1}}\n{{\"a\":\"{}\0\"}}\n{{\"a\":3}}\n", "x".repeat(60));
+    let (good, wrong) = going_on("d.jsonl", text);
+    assert_eq!((good, wrong[0].0), (vec![1, 3], 2));
+    assert!(wrong[0].1.contains("control character"), "{wrong:?}");
+    assert!(error("d.jsonl", &[b"{\"a\":\"\xff\0\"}".as_slice(), &[b'x'; 90]].concat()).contains("it is binary"));
+}

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::bytes::CHUNK;
 use super::*;
+use crate::engine::data::testing::gzip;
 use crate::engine::{Error, Result};
 
 /// Reads through a small buffer, so that every construct crosses its end, and through a large one.
@@ -69,12 +70,6 @@ fn fixture_rows(name: &str) -> Vec<Row> {
     let rows: Vec<Row> = source.rows().unwrap().collect::<Result<_>>().unwrap();
     out_of_order(&source, &rows);
     rows
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    writer.write_all(bytes).unwrap();
-    writer.finish().unwrap()
 }
 
 fn utf16(text: &str, big_endian: bool, mark: bool) -> Vec<u8> {

@@ -58,19 +58,65 @@ fn parquet_values_of_every_type() {
 }
 
 /// Found by fuzzing: a page header of a few bytes that claims a list of billions of them kept the Parquet library busy for
-/// minutes.
+/// minutes; one of a dictionary took all memory.
 #[test]
 fn a_forged_header_is_damage_and_not_a_long_wait() {
-    let mut rows = Source::find(&fixture("forged.parquet").to_string_lossy()).unwrap().rows().unwrap();
-    let error = loop {
-        match rows.next() {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => break error.to_string(),
-            None => panic!("the file is damaged"),
-        }
-    };
-    assert!(error.contains("the Parquet file is damaged"), "{error}");
-    assert!(!rows.resume());
+    for (name, reason) in
+        [("forged", "the Parquet file is damaged"), ("forged_dictionary", "a dictionary claims to have ")]
+    {
+        let mut rows = Source::find(&fixture(&format!("{name}.parquet")).to_string_lossy()).unwrap().rows().unwrap();
+        let error = loop {
+            match rows.next() {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error.to_string(),
+                None => panic!("{name} is damaged"),
+            }
+        };
+        assert!(error.contains(reason), "{name}: {error}");
+        assert!(!rows.resume());
+    }
+}
+
+/// Rows of lists with one and the same text, which the file has once.
+fn lists(rows: usize, length: usize, text: usize) -> Vec<u8> {
+    let schema =
+        "message rows { optional group texts (LIST) { repeated group list { required binary element (UTF8); } } }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
+    let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build())).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    let text: ::parquet::data_type::ByteArray = "x".repeat(text).into_bytes().into();
+    for _ in 0..rows {
+        let (defs, mut reps) = (vec![2; length], vec![1; length]);
+        reps[0] = 0;
+        column.typed::<ByteArrayType>().write_batch(&vec![text.clone(); length], Some(&defs), Some(&reps)).unwrap();
+    }
+    column.close().unwrap();
+    group.close().unwrap();
+    file.into_inner().unwrap()
+}
+
+#[test]
+fn a_text_that_is_meant_many_times_takes_the_memory_of_a_row() {
+    // 4,000 rows of 20 × 100 kB: eight gigabytes, of which the file has a page.
+    let file = lists(4000, 20, 100_000);
+    assert!(file.len() < 1 << 20, "{}", file.len());
+    let rows = Source::from_bytes("d.parquet", file).rows().unwrap();
+    let lengths = rows
+        .take(1500)
+        .map(|row| row.unwrap().fields["texts"].as_array().map(|list| (list.len(), list[19].as_str().map(str::len))));
+    assert!(lengths.into_iter().all(|found| found == Some((20, Some(100_000)))));
+    // One row of 70 MB is a row that is too long, and the next one is read.
+    let file = lists(3, 700, 100_000);
+    let mut rows = Source::from_bytes("d.parquet", file).rows().unwrap();
+    let error = rows.next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("the row is longer than 64 MiB: column `texts.list.element`"), "{error}");
+    assert!(rows.resume());
+    // Values without end within one row.
+    let file = lists(2, 17 << 20, 1);
+    let error = Source::from_bytes("d.parquet", file).rows().unwrap().next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("its rows claim lists of more than"), "{error}");
 }
 
 #[test]
