@@ -30,7 +30,7 @@ fn lines_with(layer: &str, words: &[&str], read: impl Fn(&Path) -> bool) -> Vec<
     assert!(files.len() > 3, "{} is not where it was", root.display());
     let mut found = Vec::new();
     for file in files.iter().filter(|file| read(file.strip_prefix(&root).unwrap())) {
-        let text = std::fs::read_to_string(&file).unwrap();
+        let text = std::fs::read_to_string(file).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         for (i, line) in code.lines().enumerate() {
             let line = line.trim_start();

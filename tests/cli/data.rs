@@ -108,7 +108,7 @@ fn wrong_rows_stop_a_run_or_are_left_out() {
     assert_eq!((seen["rows"].as_u64(), seen["wrong_rows"].as_u64()), (Some(2), Some(1)), "{seen}");
     assert_eq!(
         (seen["problems"][0]["line"].as_u64(), seen["problems"][0]["bytes"]["start"].as_u64()),
-        (Some(2), Some(30))
+        (Some(2), Some(31))
     );
     let said = place.ok(&["inspect", &place.path("rows.jsonl").display().to_string()]);
     assert!(said.contains("1 row cannot be read:\n         line 2: not valid JSON"), "{said}");

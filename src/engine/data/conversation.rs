@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(merged(&[&s, &s, &u]), [Message::user("s\n\ns\n\nu")]);
         assert_eq!(merged(&[&u, &s, &a]), [u.clone(), s.clone(), a.clone()]);
         assert_eq!(merged(&[&s, &a]), [s.clone(), a.clone()]);
-        assert_eq!(merged(&[&Message::system(""), &u]), [u.clone()]);
+        assert_eq!(merged(&[&Message::system(""), &u]), std::slice::from_ref(&u));
         assert_eq!(merged(&[]), []);
     }
 }

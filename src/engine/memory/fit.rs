@@ -387,10 +387,11 @@ mod tests {
         let case = Case::new();
         let mut changed = run();
         let mut levers = Vec::new();
-        let steps: [(&dyn Fn(&mut RunConfig), Lever); 3] = [
-            (&|run| run.train.checkpointing = Checkpointing::PerLayer, Lever::Checkpointing),
-            (&|run| (run.train.batch_size, run.train.grad_accumulation) = (1, 16), Lever::Batch),
-            (&|run| run.model.quantization = Quantization::Nf4, Lever::Quantization),
+        type Step = (fn(&mut RunConfig), Lever);
+        let steps: [Step; 3] = [
+            (|run| run.train.checkpointing = Checkpointing::PerLayer, Lever::Checkpointing),
+            (|run| (run.train.batch_size, run.train.grad_accumulation) = (1, 16), Lever::Batch),
+            (|run| run.model.quantization = Quantization::Nf4, Lever::Quantization),
         ];
         let whole = case.needed(&changed);
         assert_eq!(make_it_fit(&case.inputs(whole), &changed), None);

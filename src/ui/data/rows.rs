@@ -65,6 +65,10 @@ impl View {
     fn toolbar(&mut self, ui: &mut Ui, studio: &Studio, survey: &Survey, commands: &mut Commands) {
         ui.horizontal(|ui| {
             filter::walk(ui, studio, survey, commands);
+            if studio.data.look.wrong.is_some() {
+                // As it stands in the file is the only way.
+                return;
+            }
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 ui.allocate_ui_with_layout(vec2(224.0, 26.0), Layout::left_to_right(Align::Center), |ui| {
                     let choices = [

@@ -409,8 +409,7 @@ fn a_mask_that_trains_the_users_words_is_shown_and_refused() {
     w.harness.run_steps(3);
     assert!(w.window().studio.training.is_none() && !w.window().studio.about_to_start());
     w.picture("train-error-finding");
-    w.click("Look at the data");
-    assert_eq!(w.window().studio.shared.prefs.room, Room::Data);
+    w.go(Room::Data);
     assert!(w.harness.query_all_by_label_contains("ords of a user turn are trained in ").next().is_some());
     w.picture("data-error-finding");
     w.click("row 1");

@@ -195,7 +195,7 @@ fn answers_and_their_ends_are_trained_and_nothing_else() {
 #[test]
 fn long_conversations_with_many_calls_come_to_an_end() {
     let template = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}\
-                    {% endif %}{{ '<|im_end|>\n' }}{% endfor %}";
+                    {% endif %}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
     let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(template));
     let encoder = Encoder::new(&tokenizer, now()).unwrap();
     let call = serde_json::json!([{"type": "function", "function": {"name": "f", "arguments": {}}}]);
