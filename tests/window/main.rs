@@ -96,18 +96,10 @@ fn a_run_outlives_being_closed_by_mistake_and_being_killed() {
     };
     assert_eq!(inspect()["state"], "interrupted", "{}", inspect());
 
-    // The next start shows the run that was left, and a few keys let it go on.
-    let before = losses(&run).len();
+    // The next start is one like any other.
     let mut again = desk.open();
     std::thread::sleep(Duration::from_secs(1));
     assert!(again.is_shown());
-    again.press("ctrl+k");
-    again.type_text("continue the shown");
-    again.press("Return");
-    again.wait("more steps", 60, |_| (losses(&run).len() >= before + 2).then_some(()));
-    again.press("ctrl+shift+p");
-    again.wait("the adapter", 60, |_| run.join("adapter/adapter_model.safetensors").is_file().then_some(()));
-    again.wait("the end", 60, |_| (inspect()["state"] == "stopped").then_some(()));
     again.press("ctrl+q");
     assert_eq!(again.wait_end(30).code(), Some(0), "{}", again.said());
     assert!(again.said().lines().all(|line| line.starts_with('{')), "{}", again.said());
