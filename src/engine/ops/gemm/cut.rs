@@ -24,6 +24,9 @@ const LONG: usize = 8192;
 /// Most rows that a task passes over its panels when sums are kept aside, so that they stay in the cache.
 const MOST_ROWS: usize = 1024;
 
+/// Fewest strips that a task passes over its panels, if there are as many: packing the panels is to pay off.
+const LEAST_STRIPS: usize = 4;
+
 /// Tasks for each thread: so many that the last ones end together, so few that packing a panel pays off.
 const TASKS: usize = 4;
 
@@ -83,20 +86,15 @@ impl SumShape {
     }
 }
 
-/// Cuts all outputs; `strips` of up to `height` rows each are what they have in common.
-pub(super) fn cut(kernel: &Kernel, outputs: &[Output], strips: usize, height: usize, threads: usize) -> Vec<Cut> {
+/// Cuts all outputs; the strips of their rows are what they have in common.
+pub(super) fn cut(kernel: &Kernel, outputs: &[Output], strips: usize, threads: usize) -> Vec<Cut> {
     let shapes: Vec<SumShape> = outputs.iter().map(|o| SumShape::of(o, kernel.nr)).collect();
-    cut_shapes(kernel, &shapes, strips, height, threads)
+    cut_shapes(kernel, &shapes, strips, threads)
 }
 
-/// [`cut`] of outputs of these shapes.
-pub(super) fn cut_shapes(
-    kernel: &Kernel,
-    outputs: &[SumShape],
-    strips: usize,
-    height: usize,
-    threads: usize,
-) -> Vec<Cut> {
+/// [`cut`] of outputs of these shapes. No task takes more memory with fewer strips: what is planned for the largest batch is
+/// enough for all.
+pub(super) fn cut_shapes(kernel: &Kernel, outputs: &[SumShape], strips: usize, threads: usize) -> Vec<Cut> {
     let panels: usize = outputs.iter().map(|o| o.cols.div_ceil(kernel.nr)).sum();
     // More tasks than threads, so that a slow thread does not hold up the others.
     let sharing = panels.div_ceil(threads * TASKS).max(1);
@@ -108,11 +106,8 @@ pub(super) fn cut_shapes(
             _ if cut.long => threads.div_ceil(groups),
             _ => (threads * TASKS).div_ceil(groups),
         };
-        let mut chunks = wanted.min(strips.div_ceil(4)).max(1);
-        if cut.stretches.len() > 1 {
-            chunks = chunks.max((strips * height).div_ceil(MOST_ROWS));
-        }
-        cut.chunk = strips.div_ceil(chunks);
+        let most = if cut.stretches.len() > 1 { MOST_ROWS / kernel.mr } else { strips };
+        cut.chunk = strips.div_ceil(wanted).max(LEAST_STRIPS).min(most).min(strips);
         cut.chunks = strips.div_ceil(cut.chunk);
     }
     cuts
@@ -135,8 +130,9 @@ impl Cut {
 
 impl Cut {
     /// Lanes that a task of so many panels and strips takes: its panels, and the sums that are kept aside (0: none).
-    pub fn task_lanes(&self, kernel: &Kernel, panels: usize, strips: usize, height: usize) -> [usize; 2] {
-        let aside = if self.stretches.len() > 1 { strips * panels * height * kernel.nr } else { 0 };
+    pub fn task_lanes(&self, kernel: &Kernel, panels: usize, strips: usize) -> [usize; 2] {
+        // Of the highest strip: with fewer rows, strips may be higher.
+        let aside = if self.stretches.len() > 1 { strips * panels * kernel.mr * kernel.nr } else { 0 };
         [panels * self.units * kernel.nr, aside]
     }
 }
@@ -165,6 +161,9 @@ fn stretches(terms: impl Iterator<Item = usize>, most: usize) -> Vec<Stretch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::ops::Compute;
+    use crate::engine::ops::cpu::Isa;
+    use crate::engine::ops::gemm::strips;
 
     fn parts(s: &Stretch) -> Vec<(usize, Range<usize>)> {
         s.parts.iter().map(|p| (p.term, p.units.clone())).collect()
@@ -186,5 +185,34 @@ mod tests {
         );
         assert_eq!(stretches([8; 20].into_iter(), 1024).len(), 3, "no more parts than a tile takes");
         assert!(stretches([0].into_iter(), 1024).is_empty());
+    }
+
+    #[test]
+    fn fewer_rows_take_no_more_memory() {
+        let shape = |cols: usize, units: &[usize]| SumShape { cols, units: units.to_vec(), granularity: 1 };
+        let sums = [
+            vec![shape(576, &[288, 8]), shape(192, &[288, 8])],
+            vec![shape(256, &[640, 640, 16])],
+            vec![shape(2048, &[256])],
+            vec![shape(576, &[24_576])],
+            vec![shape(16, &[1536])],
+        ];
+        for isa in Isa::ALL.into_iter().filter(|i| i.available()) {
+            for compute in [Compute::Bf16, Compute::F32] {
+                let kernel = Kernel::of(isa, compute);
+                for (outputs, threads) in sums.iter().flat_map(|s| [1, 2, 3, 16].map(|threads| (s, threads))) {
+                    let mut before = vec![[0; 2]; outputs.len()];
+                    for rows in 1..2200 {
+                        let count = strips(kernel, rows).1;
+                        for (cut, before) in cut_shapes(kernel, outputs, count, threads).iter().zip(&mut before) {
+                            assert!(cut.chunk * cut.chunks >= count && cut.chunk * (cut.chunks - 1) < count);
+                            let now = cut.task_lanes(kernel, cut.group, cut.chunk);
+                            assert!(now[0] >= before[0] && now[1] >= before[1], "{rows} rows, {threads} threads");
+                            *before = now;
+                        }
+                    }
+                }
+            }
+        }
     }
 }

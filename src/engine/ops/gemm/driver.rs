@@ -74,7 +74,7 @@ pub(crate) fn product(kernel: &Kernel, alpha: f32, left: Left, right: Right, bet
 pub(crate) fn sums(kernel: &Kernel, mut outputs: Vec<Output>, parallel: bool) {
     outputs.retain(|o| o.c.rows > 0 && o.c.cols > 0);
     let Some(first) = outputs.first().and_then(|o| o.terms.first()) else { return };
-    let (rows, strips, height) = (first.left.rows, first.left.strips, first.left.height);
+    let (rows, strips) = (first.left.rows, first.left.strips);
     let mut work = 0;
     for output in &outputs {
         assert!(!output.terms.is_empty(), "a sum of nothing");
@@ -91,7 +91,7 @@ pub(crate) fn sums(kernel: &Kernel, mut outputs: Vec<Output>, parallel: bool) {
         return;
     }
     let threads = if parallel && work >= SERIAL { rayon::current_num_threads() } else { 1 };
-    let cuts = cut(kernel, &outputs, strips, height, threads);
+    let cuts = cut(kernel, &outputs, strips, threads);
     let targets: Vec<Target> = outputs
         .iter_mut()
         .map(|o| Target { c: o.c.data, stride: o.c.stride, cols: o.c.cols, alpha: o.alpha, beta: o.beta })
@@ -135,8 +135,8 @@ fn compute(kernel: &Kernel, cut: &Cut, terms: &[Term], target: &Target, panels: 
     let nr = kernel.nr;
     let left = terms[0].left;
     let panel_lanes = cut.units * nr;
-    let tile_lanes = left.height * nr;
-    let [panel_need, aside_need] = cut.task_lanes(kernel, panels.len(), strips.len(), left.height);
+    let tile_lanes = kernel.mr * nr;
+    let [panel_need, aside_need] = cut.task_lanes(kernel, panels.len(), strips.len());
     let mut panel_scratch = Scratch::take(panel_need);
     let mut aside = (aside_need > 0).then(|| Scratch::take(aside_need));
     let panel_data = panel_scratch.lanes().as_mut_ptr();

@@ -25,7 +25,7 @@ pub(crate) fn sums_take(kernel: &Kernel, rows: usize, outputs: &[SumTakes], kept
     if work == 0 {
         return;
     }
-    let (height, strips) = strips(kernel, rows);
+    let (_, strips) = strips(kernel, rows);
     let threads = if work >= SERIAL { threads } else { 1 };
     let shapes: Vec<SumShape> = outputs
         .iter()
@@ -35,8 +35,8 @@ pub(crate) fn sums_take(kernel: &Kernel, rows: usize, outputs: &[SumTakes], kept
             granularity: o.block.div_ceil(kernel.nr).max(1),
         })
         .collect();
-    for cut in cut_shapes(kernel, &shapes, strips, height, threads) {
-        let [panels, aside] = cut.task_lanes(kernel, cut.group.min(cut.panels), cut.chunk.min(strips), height);
+    for cut in cut_shapes(kernel, &shapes, strips, threads) {
+        let [panels, aside] = cut.task_lanes(kernel, cut.group, cut.chunk);
         // The last is for rows that are decoded before they are packed.
         kept.tasks(&[panels, aside, weights::DECODED]);
     }
