@@ -6,7 +6,7 @@ use super::model::ModelInfo;
 use super::shared::Shared;
 use crate::engine::config::RunConfig;
 use crate::engine::memory::fit::{self, Offer};
-use crate::engine::memory::{Inputs, Item, Machine, Phase, Plan, Program};
+use crate::engine::memory::{Inputs, Item, Phase, Plan, Program};
 use crate::engine::peft::AdapterShape;
 
 /// Steps of a run.
@@ -126,14 +126,6 @@ impl Pricing {
     }
 }
 
-/// The machine that the run will have. Tests and their pictures show the same price everywhere.
-fn machine() -> Machine {
-    #[cfg(test)]
-    return Machine { threads: 2, isa: crate::engine::ops::cpu::Isa::Avx512Bf16 };
-    #[cfg(not(test))]
-    Machine::this()
-}
-
 /// What the draft's price is made from. What the program holds already is not among what is free.
 fn inputs<'a>(
     shared: &Shared,
@@ -148,6 +140,6 @@ fn inputs<'a>(
         rows: rows.map(|r| &r.shape),
         available_bytes: shared.device.available_bytes,
         program: Program::default(),
-        machine: machine(),
+        machine: shared.machine,
     }
 }

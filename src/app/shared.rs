@@ -5,6 +5,7 @@ use super::notices::Notices;
 use super::prefs::Prefs;
 use crate::engine::config::RunConfig;
 use crate::engine::device::Device;
+use crate::engine::memory::Machine;
 
 /// Shared by all rooms.
 pub struct Shared {
@@ -16,6 +17,8 @@ pub struct Shared {
     pub notices: Notices,
     /// The device that a run would use.
     pub device: Device,
+    /// What decides there how products are cut.
+    pub machine: Machine,
     /// Cards, which are shown beside it.
     pub cards: Vec<Device>,
     /// Asks the window to look; called from any thread.

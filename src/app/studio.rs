@@ -26,6 +26,7 @@ use super::training::{Outcome, TrainCommand, Training};
 use crate::engine::config::{RunConfig, shorten_home};
 use crate::engine::device;
 use crate::engine::formats::atomic_write;
+use crate::engine::memory::Machine;
 use crate::engine::train::run_dir::{self, RunSummary, Status};
 use crate::engine::train::{Event, Stop};
 use crate::units::grouped;
@@ -100,7 +101,15 @@ impl Studio {
         warnings.into_iter().for_each(|warning| notices.tell(Severity::Warning, warning));
         let (run, complaint) = prefs.draft();
         complaint.into_iter().for_each(|c| notices.tell(Severity::Warning, c));
-        let shared = Shared { run, prefs: prefs.clone(), notices, device: device::cpu(), cards: Vec::new(), waker };
+        let shared = Shared {
+            run,
+            prefs: prefs.clone(),
+            notices,
+            device: device::cpu(),
+            machine: Machine::this(),
+            cards: Vec::new(),
+            waker,
+        };
         let mut studio = Studio {
             shared,
             model: ModelState::default(),
@@ -397,10 +406,12 @@ impl Studio {
         self.training = Some(Training::start(config, resume, name, &self.shared.waker));
     }
 
-    /// A device that does not change, for pictures that are compared.
+    /// A device that does not change, with the products of two threads with bfloat16: for pictures that are compared, and
+    /// prices that are the same on every machine.
     #[cfg(test)]
     pub(crate) fn fix_device(&mut self, device: crate::engine::device::Device) {
         self.shared.device = device;
+        self.shared.machine = Machine { threads: 2, isa: crate::engine::ops::cpu::Isa::Avx512Bf16 };
         self.device_read = Instant::now() + Duration::from_secs(24 * 3600);
         self.reprice();
     }

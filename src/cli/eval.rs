@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::args::{with_changes, words};
 use super::model::{LoadArgs, load_adapter, load_model, open_model};
-use super::output::{Failure, duration, grouped, interactive, json, note, say};
+use super::output::{Failure, duration, grouped, json, note, progress_bar, say};
 use crate::engine::config::{DataConfig, DataFormat, LossOn};
 use crate::engine::data;
 use crate::engine::model::{Workspace, WorkspaceSize};
@@ -91,7 +90,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let supervised = data.train.rows().iter().map(|row| row.supervised).max().unwrap_or(0) as usize;
     let size = WorkspaceSize { tokens: longest.max(BATCH_TOKENS), longest, supervised: supervised.max(BATCH_TOKENS) };
     let mut workspace = Workspace::for_inference(&model, adapter.as_ref(), size);
-    let bar = progress_bar(data.train.len());
+    let bar = progress_bar(data.train.len() as u64, "{human_pos}/{human_len} rows  {eta} left");
     let losses = evaluate(&model, adapter.as_ref(), &data.train, &mut workspace, &mut |done| {
         bar.set_position(done as u64);
         true
@@ -115,15 +114,4 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     say(format!("perplexity  {:.3}", loss.exp()))?;
     let speed = data.report.train.tokens as f64 / seconds.max(1e-9);
     say(format!("time        {} ({} tokens/s)", duration(seconds), grouped(speed as u64)))
-}
-
-fn progress_bar(rows: usize) -> ProgressBar {
-    if !interactive() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(rows as u64);
-    match ProgressStyle::with_template("{bar:28} {human_pos}/{human_len} rows  {eta} left") {
-        Ok(style) => bar.with_style(style.progress_chars("━╸─")),
-        Err(_) => bar,
-    }
 }

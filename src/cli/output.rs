@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::interrupt;
@@ -92,6 +93,18 @@ pub(super) fn width() -> usize {
 /// Whether standard error is a terminal: the place for progress bars.
 pub(super) fn interactive() -> bool {
     io::stderr().is_terminal()
+}
+
+/// A bar of that length on a terminal, and what `said` shows beside it (a template of indicatif's); nothing elsewhere.
+pub(super) fn progress_bar(length: u64, said: &str) -> ProgressBar {
+    if !interactive() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(length);
+    match ProgressStyle::with_template(&format!("{{bar:28}} {said}")) {
+        Ok(style) => bar.with_style(style.progress_chars("━╸─")),
+        Err(_) => bar,
+    }
 }
 
 /// The error's lines and runs of spaces become single spaces.

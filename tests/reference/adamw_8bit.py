@@ -22,6 +22,7 @@ import bitsandbytes.functional as F
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from splitmix import byte_sums
 
 torch.set_num_threads(1)
 GENERIC = torch._C.DispatchKeySet(torch._C.DispatchKey.CompositeExplicitAutograd)
@@ -58,12 +59,7 @@ def search(code, x, signed):
 
 def numbers(n, seed):
     """Cubes of sums of four bytes of splitmix64 around zero, -1 to 1: most are small, as gradients are."""
-    with np.errstate(over="ignore"):
-        x = (np.arange(n, dtype=np.uint64) + np.uint64(seed * 1_000_003 + 1)) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
-    total = sum(((x >> np.uint64(8 * i)) & np.uint64(255)).astype(np.int64) for i in range(4)) - 510
+    total = byte_sums(n, seed)
     t = total.astype(np.float32) / np.float32(510)
     return torch.from_numpy(t * t * t)
 

@@ -18,18 +18,14 @@ import numpy as np
 import torch
 from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
 from safetensors.torch import save_file
+from splitmix import byte_sums
 
 torch.set_num_threads(1)
 
 
 def values(n, seed):
     """Sums of four bytes of splitmix64 around zero, a scale of its own for every 16 values: exact in 32 bits."""
-    with np.errstate(over="ignore"):
-        x = (np.arange(n, dtype=np.uint64) + np.uint64(seed * 1_000_003 + 1)) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x ^= x >> np.uint64(31)
-    total = sum(((x >> np.uint64(8 * i)) & np.uint64(255)).astype(np.int64) for i in range(4)) - 510
+    total = byte_sums(n, seed)
     scale = ((np.arange(n) // 16 * 7919 + seed) % 97 + 32).astype(np.float32) / np.float32(65536)
     v = total.astype(np.float32) * scale
     if seed == 5:  # whole blocks of zeros, and a short last block of zeros

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::cli::args::with_changes;
-use crate::cli::output::{Failure, grouped, interactive, json, say, shorten, width};
+use crate::cli::output::{Failure, grouped, json, progress_bar, say, shorten, width};
 use crate::engine::config::DataConfig;
 use crate::engine::data::{Inspection, inspect};
 
@@ -22,7 +21,7 @@ struct Shown<'a> {
 
 pub(super) fn show(spec: &str, changes: &[String], as_json: bool) -> Result<(), Failure> {
     let settings = with_changes(DataConfig::default(), changes)?;
-    let bar = progress_bar();
+    let bar = progress_bar(0, "{bytes}/{total_bytes}  {eta} left");
     let found = inspect(spec, &settings, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -76,15 +75,4 @@ pub(super) fn show(spec: &str, changes: &[String], as_json: bool) -> Result<(), 
 /// A text from a file without what a terminal would take for commands.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && !c.is_whitespace() { '\u{FFFD}' } else { c }).collect()
-}
-
-fn progress_bar() -> ProgressBar {
-    if !interactive() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(0);
-    match ProgressStyle::with_template("{bar:28} {bytes}/{total_bytes}  {eta} left") {
-        Ok(style) => bar.with_style(style.progress_chars("━╸─")),
-        Err(_) => bar,
-    }
 }

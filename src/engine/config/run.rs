@@ -164,6 +164,17 @@ pub enum Checkpointing {
     Auto,
 }
 
+impl Checkpointing {
+    /// As run files name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Checkpointing::None => "none",
+            Checkpointing::PerLayer => "per-layer",
+            Checkpointing::Auto => "auto",
+        }
+    }
+}
+
 /// `[model]`: the frozen model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

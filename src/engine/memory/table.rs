@@ -7,7 +7,7 @@ use super::{Inputs, Machine, Plan, Program};
 use crate::engine::config::{Checkpointing, Quantization, RunConfig};
 use crate::engine::formats::{DenseType, StoredWeights};
 use crate::engine::generate::Footprint;
-use crate::engine::model::{Activation, Family, LayerConfig, LoadOptions, ModelConfig, RopeConfig, RopeScaling};
+use crate::engine::model::{LoadOptions, ModelConfig};
 
 /// Sizes of memory, in GiB.
 pub const MEMORIES: [u64; 7] = [6, 8, 12, 16, 24, 32, 48];
@@ -50,37 +50,11 @@ const MODELS: [Known; 7] = [
 impl Known {
     fn config(&self) -> ModelConfig {
         let head_dim = 128.min(self.hidden / self.heads);
-        let rope = RopeConfig { theta: 10_000.0, dims: head_dim, scaling: RopeScaling::None };
+        let [heads, kv_heads] = [self.heads, self.kv_heads];
         ModelConfig {
-            family: Family::Llama,
-            architecture: "LlamaForCausalLM".into(),
-            hidden: self.hidden,
-            intermediate: self.intermediate,
-            heads: self.heads,
-            kv_heads: self.kv_heads,
-            head_dim,
-            vocab: self.vocab,
             max_positions: LONGEST,
-            norm_eps: 1e-5,
-            norm_plus_one: false,
-            post_norms: false,
-            qk_norm: false,
-            qkv_bias: false,
-            o_bias: false,
-            mlp_bias: false,
-            fused: false,
-            activation: Activation::Silu,
-            embed_scale: 1.0,
-            attention_scale: 1.0 / (head_dim as f32).sqrt(),
-            attention_softcap: None,
-            final_softcap: None,
             tied: self.tied,
-            ropes: vec![rope],
-            layers: vec![LayerConfig { window: None, rope: Some(0) }; self.layers],
-            layer_prefix: "model.layers".into(),
-            bos: None,
-            eos: Vec::new(),
-            pad: None,
+            ..ModelConfig::llama(self.hidden, self.intermediate, self.layers, heads, kv_heads, head_dim, self.vocab)
         }
     }
 }

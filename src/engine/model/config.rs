@@ -226,6 +226,49 @@ impl ModelConfig {
         self.layer_prefix.strip_suffix(".layers").unwrap_or(&self.layer_prefix)
     }
 
+    /// A Llama of these sizes, with nothing that only some families have.
+    pub(crate) fn llama(
+        hidden: usize,
+        intermediate: usize,
+        layers: usize,
+        heads: usize,
+        kv_heads: usize,
+        head_dim: usize,
+        vocab: usize,
+    ) -> ModelConfig {
+        ModelConfig {
+            family: Family::Llama,
+            architecture: "LlamaForCausalLM".into(),
+            hidden,
+            intermediate,
+            heads,
+            kv_heads,
+            head_dim,
+            vocab,
+            max_positions: 2048,
+            norm_eps: 1e-5,
+            norm_plus_one: false,
+            post_norms: false,
+            qk_norm: false,
+            qkv_bias: false,
+            o_bias: false,
+            mlp_bias: false,
+            fused: false,
+            activation: Activation::Silu,
+            embed_scale: 1.0,
+            attention_scale: 1.0 / (head_dim as f32).sqrt(),
+            attention_softcap: None,
+            final_softcap: None,
+            tied: false,
+            ropes: vec![RopeConfig { theta: 10_000.0, dims: head_dim, scaling: RopeScaling::None }],
+            layers: vec![LayerConfig { window: None, rope: Some(0) }; layers],
+            layer_prefix: "model.layers".into(),
+            bos: None,
+            eos: Vec::new(),
+            pad: None,
+        }
+    }
+
     /// The norms of a layer, `[hidden]` each, in the order in which they are computed.
     pub fn norm_names(&self) -> &'static [&'static str] {
         if self.post_norms {

@@ -109,28 +109,23 @@ impl Model {
         grads: &mut [f32],
         ws: &mut Workspace,
     ) -> Result<f64> {
-        pool::run(|| self.loss_and_gradients_here(batch, adapter, scale, dropout, grads, ws))
-    }
-
-    fn loss_and_gradients_here(
-        &self,
-        batch: &Batch,
-        adapter: &Adapter,
-        scale: f32,
-        dropout: Option<DropoutKey>,
-        grads: &mut [f32],
-        ws: &mut Workspace,
-    ) -> Result<f64> {
         self.check(batch, ws)?;
-        let m = &self.config;
-        let t = batch.tokens.len();
         let Some(lowest) = adapter.modules.iter().map(|x| x.layer).min() else {
             return Err(Error::Other("the adapter has no modules: nothing to train".into()));
         };
-        let last = self.forward(batch, Some(adapter), dropout, ws);
-        let n = self.gather_head_rows(batch, last, ws);
+        pool::run(|| {
+            let last = self.forward(batch, Some(adapter), dropout, ws);
+            let loss = self.loss_and_head_gradient(batch, last, scale, ws);
+            self.backward(batch.tokens.len(), lowest, adapter, dropout, grads, ws);
+            Ok(loss)
+        })
+    }
 
-        // Loss, and its gradient back through the head and the final norm to the supervised rows.
+    /// The loss of the output in stream `last`, and its gradient back through the head and the final norm to the supervised
+    /// rows, in `ws.gradient`.
+    fn loss_and_head_gradient(&self, batch: &Batch, last: usize, scale: f32, ws: &mut Workspace) -> f64 {
+        let m = &self.config;
+        let n = self.gather_head_rows(batch, last, ws);
         let hidden = Mat::new(&ws.head.normed, n, m.hidden);
         let d_head = MatMut::new(&mut ws.head.d_normed, n, m.hidden);
         let nll = &mut ws.head.nll[..n];
@@ -153,13 +148,26 @@ impl Model {
             MatMut::new(&mut ws.head.normed, n, m.hidden),
             false,
         );
-        let d = &mut ws.gradient[..t * m.hidden];
+        let d = &mut ws.gradient[..batch.tokens.len() * m.hidden];
         d.fill(0.0);
         for (row, &(position, _)) in ws.head.normed.chunks_exact(m.hidden).zip(&batch.targets) {
             d[position as usize * m.hidden..][..m.hidden].copy_from_slice(row);
         }
+        loss
+    }
 
-        // Down through the layers; those whose forward was not kept compute it again first.
+    /// Down through the layers to the lowest adapted one, for a batch of `t` tokens; those whose forward was not kept compute
+    /// it again first.
+    fn backward(
+        &self,
+        t: usize,
+        lowest: usize,
+        adapter: &Adapter,
+        dropout: Option<DropoutKey>,
+        grads: &mut [f32],
+        ws: &mut Workspace,
+    ) {
+        let m = &self.config;
         let pass = Pass {
             adapter: Some(adapter),
             dropout,
@@ -180,7 +188,6 @@ impl Model {
             let d = &mut ws.gradient[..t * m.hidden];
             layer.backward(m, d, &ws.stream[l], saved, &mut ws.scratch, &mut ws.lora, &pass, grads, l > lowest);
         }
-        Ok(loss)
     }
 
     /// Logits of the rows in `positions`, `[positions, vocab]`.

@@ -1,41 +1,10 @@
 //! Against folders that PEFT wrote: `tests/reference/peft_folder.py` made everything under `tests/fixtures/peft`.
 
-use crate::engine::model::{Activation, Family, LayerConfig, ModelConfig, RopeConfig, RopeScaling};
+use crate::engine::model::{Family, ModelConfig};
 
 /// The two-layer Llama of `tests/reference/peft_folder.py`.
 pub(crate) fn tiny_llama() -> ModelConfig {
-    let rope = RopeConfig { theta: 10000.0, dims: 4, scaling: RopeScaling::None };
-    ModelConfig {
-        family: Family::Llama,
-        architecture: "LlamaForCausalLM".into(),
-        hidden: 8,
-        intermediate: 12,
-        heads: 2,
-        kv_heads: 1,
-        head_dim: 4,
-        vocab: 32,
-        max_positions: 128,
-        norm_eps: 1e-6,
-        norm_plus_one: false,
-        post_norms: false,
-        qk_norm: false,
-        qkv_bias: false,
-        o_bias: false,
-        mlp_bias: false,
-        fused: false,
-        activation: Activation::Silu,
-        embed_scale: 1.0,
-        attention_scale: 0.5,
-        attention_softcap: None,
-        final_softcap: None,
-        tied: false,
-        ropes: vec![rope],
-        layers: vec![LayerConfig { window: None, rope: Some(0) }; 2],
-        layer_prefix: "model.layers".into(),
-        bos: None,
-        eos: vec![],
-        pad: None,
-    }
+    ModelConfig { max_positions: 128, norm_eps: 1e-6, ..ModelConfig::llama(8, 12, 2, 2, 1, 4, 32) }
 }
 
 use std::fs;
