@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::interrupt::Answering;
 use super::model::{LoadArgs, chat_template_of, load_adapter, load_model, open_model};
 use super::output::{Failure, columns, json, note, piece, say, width};
+use crate::engine::Error;
 use crate::engine::data::{Encoder, Message};
 use crate::engine::formats::TextTokenizer;
 use crate::engine::generate::{Generated, Request, Sampling, TextStream, generate};
@@ -143,11 +144,12 @@ impl Chat<'_> {
             if asking {
                 piece("> ")?;
             }
-            let mut line = String::new();
-            if lines.read_line(&mut line)? == 0 {
+            let mut line = Vec::new();
+            // Letters of another encoding are no reason to end the conversation.
+            if lines.read_until(b'\n', &mut line).map_err(Error::io("read", "standard input"))? == 0 {
                 return Ok(());
             }
-            match line.trim() {
+            match String::from_utf8_lossy(&line).trim() {
                 "" => {}
                 "/new" => self.begin(),
                 prompt => match self.turn(prompt) {

@@ -168,3 +168,15 @@ fn a_dataset_info_names_file_columns_and_roles() {
     let told = told(&place, &[&format!("data.train={info}:dialogs")]);
     assert!(told.contains("training: 1 row,"), "{told}");
 }
+
+#[test]
+fn rows_longer_than_the_models_context_are_said() {
+    let place = Place::new();
+    let answer = "word ".repeat(700);
+    let rows = place.file("rows.jsonl", &format!("{{\"question\":\"Go on?\",\"answer\":\"{answer}\"}}\n"));
+    let data = format!("data.train={rows}");
+    let long = told(&place, &[&data, "data.max_seq_len=600"]);
+    assert!(long.contains("1 row is longer than the model's context of 512 tokens: set data.max_seq_len"), "{long}");
+    let cut = told(&place, &[&data, "data.max_seq_len=512"]);
+    assert!(cut.contains("cut at max_seq_len") && !cut.contains("context"), "{cut}");
+}

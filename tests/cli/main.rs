@@ -79,6 +79,7 @@ fn wrong_arguments_are_status_2() {
     place.usage(&["eval", "--model", "builtin:tiny-chat"]);
     place.usage(&["eval", "--model", "m", "--data", "d", "--quantization", "nf5"]);
     place.usage(&["bench", "train", "--steps", "0"]);
+    place.usage(&["bench", "train", "--dropout", "1"]);
     place.usage(&["export", "x", "--format", "pfet", "--out", "y"]);
     let unknown = place.usage(&["train", &run, "--set", "method.rnak=8"]);
     assert_eq!(unknown, "error: --set method.rnak=8: unknown key method.rnak; did you mean method.rank?\n");
@@ -320,6 +321,7 @@ fn a_person_sees_a_run() {
     let place = Place::new();
     let run = place.file("run.toml", RUN);
     let shown = place.ok(&["train", &run, "--set", "train.max_steps=2"]);
+    assert!(place.ok(&["train", &run, "--set", "train.max_steps=1"]).contains("\n1 step in "));
     for words in [
         "model      builtin:tiny-chat (nf4, double quantization, bf16)",
         "method     LoRA, rank 4, alpha 8, all linears",
@@ -374,15 +376,17 @@ fn a_conversation_comes_from_standard_input() {
     let place = Place::new();
     let mut command = place.command(&["chat", "--model", "builtin:tiny-chat", "--json"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"What is the colour of the sky?\n\n/new\nWho are you?\n").unwrap();
+    // A letter that is no UTF-8 ends nothing.
+    let lines = b"What is the colour of the sky?\n\n/new\n\xe9t\xe9\n/new\nWho are you?\n";
+    child.stdin.take().unwrap().write_all(lines).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     let answers: Vec<Value> = text(&output.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let prompts: Vec<&str> = answers.iter().map(|a| a["prompt"].as_str().unwrap()).collect();
-    assert_eq!(prompts, ["What is the colour of the sky?", "Who are you?"]);
+    assert_eq!(prompts, ["What is the colour of the sky?", "\u{fffd}t\u{fffd}", "Who are you?"]);
     // After /new nothing of the first question is left.
     let alone = &place.json(&["chat", "--model", "builtin:tiny-chat", "--prompt", "Who are you?", "--json"])[0];
-    assert_eq!(answers[1]["text"], alone["text"]);
+    assert_eq!(answers[2]["text"], alone["text"]);
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub(super) struct Args {
     #[arg(long, default_value = "adamw", value_parser = words::<OptimizerKind>(&["adamw", "adamw-8bit", "paged-adamw"]))]
     optimizer: OptimizerKind,
     /// Dropout of the adapter
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
     dropout: f64,
     /// Training steps that count, after two that do not (8 if not given); tokens to decode (200)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -88,6 +88,12 @@ impl Args {
             None => "builtin:pirate",
         }
     }
+}
+
+/// A number from 0 to below 1.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|x| (0.0..1.0).contains(x));
+    number.ok_or_else(|| "a number from 0 to below 1 is expected".into())
 }
 
 /// The middle of the values, which one slow step does not move.

@@ -174,7 +174,8 @@ impl Show for Progress {
                 }
                 let (made, time) = (grouped(*steps as u64), duration(*seconds));
                 let loss = if *steps > 0 { format!(", loss {loss:.3}") } else { String::new() };
-                say(format!("\n{made} steps in {time}{loss}, {} at most", bytes(*peak_memory_bytes)))?;
+                let unit = if *steps == 1 { "step" } else { "steps" };
+                say(format!("\n{made} {unit} in {time}{loss}, {} at most", bytes(*peak_memory_bytes)))?;
                 match self.validation {
                     Some([(before, first), (after, last)]) if before < after => {
                         say(format!("validation loss {first:.4} → {last:.4}"))?;

@@ -8,7 +8,7 @@ use super::samples::Samples;
 use super::setup::Setup;
 use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop, run_dir};
 use crate::engine::config::RunConfig;
-use crate::engine::data::{Batch, Encoder, Report, Side};
+use crate::engine::data::{self, Batch, Encoder, Report, Side};
 use crate::engine::device;
 use crate::engine::memory::{Guard, Plan, process};
 use crate::engine::model::Workspace;
@@ -162,7 +162,8 @@ impl<'a> Trainer<'a> {
             plan_bytes: self.plan.total(),
             total_steps: self.state.total_steps,
         })?;
-        let notes = std::mem::take(&mut self.notes).into_iter().chain(data_notes(&self.setup.data.report));
+        let notes = std::mem::take(&mut self.notes).into_iter();
+        let notes = notes.chain(data_notes(&self.setup.data.report)).chain(context_note(&self.setup));
         for message in notes {
             self.emit(Event::Note { message })?;
         }
@@ -435,6 +436,20 @@ fn data_notes(report: &Report) -> Vec<String> {
     }
     notes.extend(report.notices.iter().cloned());
     notes
+}
+
+/// Rows beyond what the model was made for. They are trained all the same: some models stretch.
+fn context_note(setup: &Setup) -> Option<String> {
+    let context = setup.model.config.max_positions;
+    let longer = |samples: &data::Samples| samples.rows().iter().filter(|row| row.tokens as usize > context).count();
+    let rows = longer(&setup.data.train) + longer(&setup.data.validation);
+    let these = match rows {
+        0 => return None,
+        1 => "1 row is".to_string(),
+        n => format!("{} rows are", grouped(n as u64)),
+    };
+    let context = grouped(context as u64);
+    Some(format!("{these} longer than the model's context of {context} tokens: set data.max_seq_len to that or less"))
 }
 
 /// The run's chat template, if it is not the model's own.
