@@ -161,7 +161,7 @@ pub enum Content<'a> {
 }
 
 /// What is copied at a time.
-const PIECE: usize = 256 * 1024;
+const PIECE: usize = 64 * 1024;
 
 impl Content<'_> {
     fn len(&self) -> usize {
