@@ -25,7 +25,7 @@ pub fn glyph(icon: MaterialIcon) -> RichText {
 pub fn page_header(ui: &mut Ui, title: &str, sentence: &str, actions: impl FnOnce(&mut Ui)) {
     ui.horizontal(|ui| {
         ui.vertical(|ui| {
-            ui.heading(title);
+            ui.add(Label::new(RichText::new(title).heading()).truncate());
             ui.add(Label::new(RichText::new(sentence).weak()).wrap());
         });
         ui.with_layout(Layout::right_to_left(Align::Center), actions);

@@ -1,6 +1,6 @@
 //! A run in numbers: what is being read, how far it is, and the buttons that steer it.
 
-use eframe::egui::{ProgressBar, RichText, Ui};
+use eframe::egui::{ProgressBar, RichText, TextWrapMode, Ui};
 use egui_material_icons::icons;
 
 use super::super::action::Action;
@@ -60,7 +60,11 @@ pub fn figures(ui: &mut Ui, studio: &Studio, view: &RunView, actions: &mut Vec<A
     card_with(ui, &title, right, |ui| {
         ui.add(ProgressBar::new(view.fraction() as f32).fill(p.accent).desired_height(8.0));
         ui.add_space(theme::GAP);
-        ui.columns(6, |columns| numbers(columns, studio, view));
+        ui.columns(6, |columns| {
+            // What is too long for its column is cut: it would make the whole page wider than the window.
+            columns.iter_mut().for_each(|column| column.style_mut().wrap_mode = Some(TextWrapMode::Truncate));
+            numbers(columns, studio, view);
+        });
         if live {
             ui.add_space(theme::GAP);
             buttons(ui, studio, actions);
@@ -76,17 +80,17 @@ fn numbers(columns: &mut [Ui], studio: &Studio, view: &RunView) {
     figure(&mut columns[1], &format!("{:.2}", newest.epoch), &of_epochs(view), "Epochs");
     figure(&mut columns[2], &grouped(newest.tokens_per_second.round() as u64), "tokens/s", "Speed");
     let (memory, name) = match (view.live(), view.peak_bytes) {
-        (false, Some(peak)) => (peak, "Highest memory"),
-        _ => (newest.memory_bytes, "Memory of the program"),
+        (false, Some(peak)) => (peak, "Most memory"),
+        _ => (newest.memory_bytes, "Memory"),
     };
     let (value, unit) = split(&bytes(memory));
     let device = bytes(studio.shared.device.memory_bytes);
-    let unit = match (view.plan_bytes, unit.as_str()) {
-        (Some(plan), unit) => format!("{unit} of {} planned", bytes(plan)),
-        (None, unit) => unit.to_string(),
+    let name = match view.plan_bytes {
+        Some(plan) => format!("{name}, planned {}", bytes(plan)),
+        None => name.to_string(),
     };
     let hover = format!("The whole program. The device has {device} in all.{}", beside(view));
-    figure(&mut columns[3], &value, &unit, name).on_hover_text(hover);
+    figure(&mut columns[3], &value, &unit, &name).on_hover_text(hover);
     let seconds = view.seconds.unwrap_or(view.trained_seconds);
     figure(&mut columns[4], &duration(seconds), "", "In steps")
         .on_hover_text("Time that the steps took, without pauses, validation and samples.");
