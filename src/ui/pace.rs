@@ -1,7 +1,7 @@
 //! How often frames are drawn because another thread has something to tell.
 //!
 //! A graphics card draws a frame for next to nothing. Without one, the processors that train draw it, too: then a curve
-//! that grows four times a second is enough, and twice a second while nobody touches mouse or keyboard. What a person does
+//! that grows four times a second is enough, and once a second while nobody touches mouse or keyboard. What a person does
 //! with them is drawn at once, always.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ const SOFTWARE: Duration = Duration::from_millis(66);
 /// The same while they train.
 const SOFTWARE_TRAINING: Duration = Duration::from_millis(250);
 /// The same while nobody is there.
-const UNATTENDED: Duration = Duration::from_millis(500);
+const UNATTENDED: Duration = Duration::from_secs(1);
 /// After this time without mouse and keyboard nobody is there.
 const AWAY: Duration = Duration::from_secs(3);
 /// What is told at about the same time goes into one frame.
