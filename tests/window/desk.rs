@@ -171,12 +171,6 @@ impl Window<'_> {
         }
     }
 
-    /// Types as a person does.
-    pub fn type_text(&self, text: &str) {
-        let done = self.xdotool(&["type", "--delay", "20", text]);
-        assert!(done.status.success(), "{}", text);
-    }
-
     /// That it is still on the screen.
     pub fn is_shown(&self) -> bool {
         let found = self.xdotool(&["search", "--onlyvisible", "--name", "^LoRA Studio$"]);
