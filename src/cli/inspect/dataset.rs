@@ -36,7 +36,7 @@ pub(super) fn show(spec: &str, changes: &[String], as_json: bool) -> Result<(), 
     say(format!("format   {}: {}", found.format.name(), found.reason))?;
     say(format!("rows     {}", grouped(found.rows as u64)))?;
     let name = |c: &crate::engine::data::Column| match c.rows {
-        n if n == found.rows => format!("{} ({})", c.name, c.kind),
+        n if n == found.parsed => format!("{} ({})", c.name, c.kind),
         n => format!("{} ({}, in {} rows)", c.name, c.kind, grouped(n as u64)),
     };
     say(format!("columns  {}", found.columns.iter().map(name).collect::<Vec<_>>().join(", ")))?;

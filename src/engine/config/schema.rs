@@ -84,6 +84,8 @@ pub const LEAVE_OUT: &[&str] = &[
     "two-answers",
     "empty-answer",
     "user-last",
+    "unwritten-call",
+    "unwritten-tools",
     MASK_FAULTS,
 ];
 

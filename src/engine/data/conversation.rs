@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::Severity;
+
 /// One message of a conversation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
@@ -92,11 +94,15 @@ pub enum Oddity {
     EmptyAnswer,
     /// It ends with the user's turn.
     UserLast,
+    /// It has a tool call that the chat template does not write.
+    UnwrittenCall,
+    /// It has tools that the chat template does not write.
+    UnwrittenTools,
 }
 
 impl Oddity {
     /// All of them.
-    pub const ALL: [Oddity; 8] = [
+    pub const ALL: [Oddity; 10] = [
         Oddity::AssistantFirst,
         Oddity::SeveralSystems,
         Oddity::LateSystem,
@@ -105,6 +111,8 @@ impl Oddity {
         Oddity::TwoAnswers,
         Oddity::EmptyAnswer,
         Oddity::UserLast,
+        Oddity::UnwrittenCall,
+        Oddity::UnwrittenTools,
     ];
 
     /// Its name in run files: a word of `data.leave_out`.
@@ -118,6 +126,8 @@ impl Oddity {
             Oddity::TwoAnswers => "two-answers",
             Oddity::EmptyAnswer => "empty-answer",
             Oddity::UserLast => "user-last",
+            Oddity::UnwrittenCall => "unwritten-call",
+            Oddity::UnwrittenTools => "unwritten-tools",
         }
     }
 
@@ -132,6 +142,16 @@ impl Oddity {
             Oddity::TwoAnswers => "two answers in a row",
             Oddity::EmptyAnswer => "an empty answer",
             Oddity::UserLast => "ends with the user's turn (nothing to train in it)",
+            Oddity::UnwrittenCall => "a tool call that the chat template leaves out",
+            Oddity::UnwrittenTools => "tools that the chat template leaves out",
+        }
+    }
+
+    /// How much it matters: the model would learn to say nothing where the row has a call.
+    pub(super) fn severity(self) -> Severity {
+        match self {
+            Oddity::UnwrittenCall | Oddity::UnwrittenTools => Severity::Warning,
+            _ => Severity::Note,
         }
     }
 
@@ -142,7 +162,7 @@ impl Oddity {
 }
 
 impl Conversation {
-    /// What is unusual about it, each kind once.
+    /// What is unusual about it in itself, each kind once.
     pub fn oddities(&self) -> Vec<Oddity> {
         let mut found = Vec::new();
         let mut odd = |is_odd: bool, what: Oddity| {

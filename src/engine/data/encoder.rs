@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 use tokenizers::{PostProcessorWrapper, Tokenizer};
 
 use super::mask::{self, TurnShape};
-use super::template::ChatTemplate;
+use super::template::{self, ChatTemplate};
 use super::words::{self, Words};
-use super::{Conversation, Example, Message};
+use super::{Conversation, Example, Message, Oddity};
 use crate::engine::config::LossOn;
 use crate::engine::formats::TextTokenizer;
 use crate::engine::{Error, Result};
@@ -75,6 +75,8 @@ struct Template {
     chat: ChatTemplate,
     shape: TurnShape,
     arguments: Arguments,
+    writes_calls: bool,
+    writes_tools: bool,
 }
 
 impl<'a> Encoder<'a> {
@@ -93,9 +95,16 @@ impl<'a> Encoder<'a> {
         let compile = |source: &str| {
             let chat =
                 ChatTemplate::new(source, special.clone(), now.clone()).map_err(|r| chosen.error(tokenizer, r))?;
+            // What takes all of its budget for one question is asked no other.
+            if let Err(reason) = chat.render(&[Message::user("question")], None, false)
+                && reason.ends_with(template::WAS_STOPPED)
+            {
+                return Err(chosen.error(tokenizer, reason));
+            }
             let shape = TurnShape::probe(&chat, control_tokens(tokenizer));
             let arguments = Arguments::probe(&chat);
-            Ok::<_, Error>(Template { chat, shape, arguments })
+            let (writes_calls, writes_tools) = arguments::writes(&chat);
+            Ok::<_, Error>(Template { chat, shape, arguments, writes_calls, writes_tools })
         };
         let default = compile(&chosen.source)?;
         let tool_use = chosen.tool_source.as_deref().map(compile).transpose()?;
@@ -148,6 +157,20 @@ impl<'a> Encoder<'a> {
     /// What the template writes around an answer.
     pub fn turn_shape(&self) -> &TurnShape {
         &self.default.shape
+    }
+
+    /// What is unusual about a conversation, also in how the template writes it.
+    pub fn oddities(&self, conversation: &Conversation) -> Vec<Oddity> {
+        let mut found = conversation.oddities();
+        let template = self.template(conversation.tools.is_some());
+        let calls = |message: &Message| message.extra.get("tool_calls").is_some_and(|calls| !calls.is_null());
+        if !template.writes_calls && conversation.messages.iter().any(calls) {
+            found.push(Oddity::UnwrittenCall);
+        }
+        if !template.writes_tools && conversation.tools.is_some() {
+            found.push(Oddity::UnwrittenTools);
+        }
+        found
     }
 
     /// Tokens of an example. The inner error says why the row cannot be used; the caller knows the row.

@@ -34,8 +34,11 @@ pub struct Inspection {
     pub mapping: std::collections::BTreeMap<String, String>,
     /// What a person should know about it.
     pub notices: Vec<String>,
-    /// Rows in the files that could be taken apart into columns.
+    /// Rows that can be read.
     pub rows: usize,
+    /// Rows with columns, also those without the format's shape.
+    #[serde(skip)]
+    pub parsed: usize,
     /// The columns, in the order in which they first appear.
     pub columns: Vec<Column>,
     /// The first rows.
@@ -148,12 +151,13 @@ impl Inspection {
     }
 
     fn add(&mut self, row: Row, column: usize, reading: &Reading) {
-        self.rows += 1;
+        (self.rows, self.parsed) = (self.rows + 1, self.parsed + 1);
         self.add_columns(&row.fields);
         // Preference rows are known, though nothing trains on them by itself: they are not wrong.
         if reading.format != Format::Preference
             && let Err(reason) = reading.read(&row.fields)
         {
+            self.rows -= 1;
             self.wrong(WrongRow::of(&row, column, reason));
         }
         if self.first.len() < SHOWN {

@@ -386,6 +386,34 @@ mod tests {
     }
 
     #[test]
+    fn calls_and_tools_that_the_template_leaves_out_are_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let call = r#"[{"type":"function","function":{"name":"f","arguments":{}}}]"#;
+        let row = format!(
+            "{{\"messages\":[{{\"role\":\"user\",\"content\":\"q\"}},{{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":{call}}}],\
+             \"tools\":{call}}}\n"
+        );
+        let path = file(
+            &folder,
+            "d.jsonl",
+            &(row
+                + "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"}]}\n"),
+        );
+        let data = load(&settings(&path), &chatml(), 0).unwrap();
+        let found: Vec<_> = data.report.findings.iter().map(|f| (f.severity, f.message.as_str(), f.example)).collect();
+        assert_eq!(
+            found,
+            [
+                (Severity::Warning, "1 row: a tool call that the chat template leaves out", Some(0)),
+                (Severity::Warning, "1 row: tools that the chat template leaves out", Some(0)),
+            ]
+        );
+        let mut changed = settings(&path);
+        data.report.findings[0].fix.unwrap().apply(&mut changed);
+        assert_eq!(load(&changed, &chatml(), 0).unwrap().train.len(), 1);
+    }
+
+    #[test]
     fn words_that_must_not_be_trained_stop_the_run() {
         let folder = tempfile::tempdir().unwrap();
         let row = |asked: &str| format!("{{\"question\":\"{asked}\",\"answer\":\"a\"}}\n");

@@ -136,7 +136,7 @@ fn a_run_to_the_end_says_so_and_the_room_is_drawn_everywhere() {
         w.harness.get_by_label("Chat with it");
         assert_eq!(step_of(w.window()), 40);
         // Nothing makes the page wider than the window.
-        let right = w.harness.get_by_label("Gradient norm plot").rect().right();
+        let right = w.harness.get_by_label("Loss plot").rect().right();
         assert!(right < size[0] - 20.0, "{right} of {}", size[0]);
         let loss = w.window().studio.view.as_ref().unwrap().loss.smooth();
         let (first, last) = (loss.first().unwrap()[1], loss.last().unwrap()[1]);

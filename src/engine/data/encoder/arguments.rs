@@ -19,6 +19,30 @@ pub enum Arguments {
     Texts,
 }
 
+/// Whether a template writes tool calls, and the tools that may be called. One that refuses what it is asked with counts as
+/// one that writes them: it refuses the rows, too.
+pub fn writes(template: &ChatTemplate) -> (bool, bool) {
+    let function = json!({"name": "probe_tool", "description": "", "parameters": {"type": "object", "properties": {}}});
+    let tools = json!([{"type": "function", "function": function}]);
+    let question = || Message::user("question");
+    let mut messages = Vec::new();
+    for arguments in [json!({"probe_key": "probe_value"}), json!("{\"probe_key\": \"probe_value\"}")] {
+        let mut call = Message::assistant("");
+        let function = json!({"name": "probe", "arguments": arguments});
+        call.extra.insert("tool_calls".into(), json!([{"type": "function", "id": "call12345", "function": function}]));
+        messages.push([question(), call]);
+    }
+    let texts = |messages: &[Message]| {
+        let render = |tools: Option<&Value>| template.render(messages, tools, false).ok().map(|rendered| rendered.text);
+        [render(None), render(Some(&tools))]
+    };
+    let calls: Vec<String> = messages.iter().flat_map(|messages| texts(messages)).flatten().collect();
+    let with_tools = [vec![question()], vec![Message::system("system"), question()]];
+    let with_tools: Vec<String> = with_tools.iter().filter_map(|messages| texts(messages)[1].clone()).collect();
+    let holds = |texts: &[String], word: &str| texts.is_empty() || texts.iter().any(|text| text.contains(word));
+    (holds(&calls, "probe_key"), holds(&with_tools, "probe_tool"))
+}
+
 impl Arguments {
     /// Renders a call in both ways.
     pub fn probe(template: &ChatTemplate) -> Arguments {
@@ -78,6 +102,17 @@ impl Arguments {
 mod tests {
     use super::*;
     use crate::engine::data::chat_template;
+
+    #[test]
+    fn templates_without_tools_are_told_from_those_with_them() {
+        let of = |source: &str| writes(&chat_template(source).unwrap());
+        let messages = "{% for m in messages %}{{ m.content }}{% if calls %}{{ m.tool_calls }}{% endif %}{% endfor %}";
+        assert_eq!(of(messages), (false, false));
+        assert_eq!(of(&format!("{{% set calls = true %}}{messages}")), (true, false));
+        assert_eq!(of(&format!("{{% set calls = tools %}}{{{{ tools }}}}{messages}")), (true, true));
+        let refuses = "{% if tools or messages[1].tool_calls %}{{ raise_exception('no tools') }}{% endif %}";
+        assert_eq!(of(&format!("{refuses}{messages}")), (true, true));
+    }
 
     #[test]
     fn templates_get_the_arguments_that_they_write_well() {

@@ -52,6 +52,9 @@ pub(super) fn new(now: jiff::ZonedDateTime) -> Environment<'static> {
 /// Begins what is said of a conversation that a template refuses.
 pub(in crate::engine::data) const REFUSES: &str = "the chat template refuses the conversation";
 
+/// Ends what is said of a template that was stopped.
+pub(in crate::engine::data) const WAS_STOPPED: &str = "it was stopped";
+
 /// Tells a template's own refusal from a mistake in the template.
 const RAISED: &str = "\u{FDEF}raised:";
 
@@ -90,13 +93,13 @@ pub(super) fn describe(what: &str, error: &Error) -> TemplateError {
         return format!("{REFUSES}: {message}");
     }
     if let Some(what) = detail.strip_prefix(STOPPED) {
-        return format!("the chat template {what}: it was stopped");
+        return format!("the chat template {what}: {WAS_STOPPED}");
     }
     if error.kind() == ErrorKind::OutOfFuel {
-        return "the chat template does not come to an end: it was stopped".into();
+        return format!("the chat template does not come to an end: {WAS_STOPPED}");
     }
     if error.kind() == ErrorKind::WriteFailure {
-        return format!("the chat template writes more than {} MiB: it was stopped", MAX_OUTPUT >> 20);
+        return format!("the chat template writes more than {} MiB: {WAS_STOPPED}", MAX_OUTPUT >> 20);
     }
     let line = error.line().map(|line| format!(" (line {line} of the template)")).unwrap_or_default();
     let colon = if detail.is_empty() { "" } else { ": " };

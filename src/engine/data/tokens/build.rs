@@ -1,8 +1,10 @@
 //! From rows to tokens, on all cores: one thread reads, the others tokenize, the caller writes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -10,7 +12,7 @@ use super::bytes::Growing;
 use super::record::{Record, WrongRecord};
 use super::{Summary, Tokenized};
 use crate::engine::config::{DataConfig, MASK_FAULTS};
-use crate::engine::data::check::{Seen, Severity, kind, severity};
+use crate::engine::data::check::{Seen, kind, severity};
 use crate::engine::data::format::{Fields, Reading};
 use crate::engine::data::rows::{Row, Source, WrongRow};
 use crate::engine::data::{Encoded, Encoder, Example, MaskFault, Oddity};
@@ -135,7 +137,11 @@ fn consume(
             writer.summary.reading = chosen.clone();
             reading = Some(chosen);
         }
+        let stop = AtomicBool::new(false);
         let encode = |(row, reading): (&Row, &Reading)| -> Result<Outcome> {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled("loading"));
+            }
             let example = match reading.read(&row.fields) {
                 Ok(example) => example,
                 Err(message) => return Ok(Outcome::Wrong(message)),
@@ -148,13 +154,19 @@ fn consume(
                 _ => None,
             };
             let odd = match &example {
-                Example::Conversation(conversation) => conversation.oddities(),
+                Example::Conversation(conversation) => encoder.oddities(conversation),
                 Example::Document(_) => Vec::new(),
             };
             Ok(Outcome::Encoded(content_of(row), encoded, Looked { odd, faults }))
         };
         let readable = rows.par_iter().filter_map(|row| Some((row, reading.as_ref()?)));
-        let outcomes: Vec<Result<Outcome>> = readable.map(encode).collect();
+        let all = || readable.map(encode).collect::<Vec<Result<Outcome>>>();
+        // A row can take seconds, with a template that does much: who waits can give up in the middle.
+        let outcomes = while_waiting(all, || {
+            if !progress(done) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        });
         for ((row, column), outcome) in rows.iter().zip(columns).zip(outcomes) {
             match outcome? {
                 Outcome::Encoded(content, encoded, looked) => {
@@ -171,6 +183,23 @@ fn consume(
         }
     }
     Ok(())
+}
+
+/// Does some work on another thread, and asks a few times a second meanwhile.
+fn while_waiting<T: Send>(work: impl FnOnce() -> T + Send, mut ask: impl FnMut()) -> T {
+    const PAUSE: Duration = Duration::from_millis(100);
+    std::thread::scope(|scope| {
+        let (ended, ends) = bounded::<()>(1);
+        let working = scope.spawn(move || {
+            // Also when it panics: the end of the channel ends the waiting.
+            let _ended = ended;
+            work()
+        });
+        while matches!(ends.recv_timeout(PAUSE), Err(RecvTimeoutError::Timeout)) {
+            ask();
+        }
+        working.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// How to read a file that begins with these rows.
@@ -235,7 +264,7 @@ impl Writer {
         let summary = &mut self.summary;
         let row = summary.rows;
         let odd = looked.odd.into_iter();
-        let odd = odd.map(|oddity| Seen::count(&mut summary.odd, oddity.words(), Severity::Note, row));
+        let odd = odd.map(|oddity| Seen::count(&mut summary.odd, oddity.words(), oddity.severity(), row));
         let odd = odd.fold(0, |bits, bit| bits | bit);
         summary.verified += usize::from(looked.faults.is_some());
         let mut kinds: Vec<_> = looked.faults.iter().flatten().map(|fault| (kind(fault), severity(fault))).collect();

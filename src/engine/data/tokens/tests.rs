@@ -150,6 +150,27 @@ fn what_is_kept_on_the_disk_is_what_was_in_memory() {
 }
 
 #[test]
+fn who_waits_for_slow_rows_can_give_up() {
+    let folder = tempfile::tempdir().unwrap();
+    // Of a question of its own, each row takes all of the template's budget: the thousand of them would take minutes.
+    let source = format!(
+        "{{% if 'slow' in messages[0].content %}}{{% for a in range(10000) %}}{{% for b in range(10000) %}}{{% endfor %}}{{% endfor %}}{{% endif %}}{CHATML}"
+    );
+    let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"], Some(&source));
+    let rows: String = (0..1000).map(|i| format!("{{\"question\":\"slow {i}\",\"answer\":\"a\"}}\n")).collect();
+    let train = file(&folder, "d.jsonl", &rows);
+    let started = std::time::Instant::now();
+    let error = survey(&settings(&train), &tokenizer, &mut |_, _| started.elapsed().as_millis() < 300).unwrap_err();
+    assert!(matches!(error, Error::Cancelled(_)), "{error}");
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+    // One that ends for nothing is no template.
+    let source = "{% for a in range(10000) %}{% for b in range(10000) %}{% endfor %}{% endfor %}";
+    let tokenizer = byte_tokenizer(&["<|im_end|>"], Some(source));
+    let error = survey(&settings(&train), &tokenizer, &mut |_, _| true).unwrap_err().to_string();
+    assert!(error.starts_with("the chat template does not come to an end: it was stopped"), "{error}");
+}
+
+#[test]
 fn all_wrong_rows_are_listed_by_line() {
     let folder = tempfile::tempdir().unwrap();
     let text = "{\"text\":\"a\"}\n{\"text\":3}\n{\"text\" 4}\n\n{\"txt\":\"b\"}\n{\"text\":\"c\"}\n";
