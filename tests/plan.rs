@@ -110,7 +110,7 @@ fn compare(source: &ModelSource, quantizations: &[&str], targets: &[&str]) {
                         None => run.train.batch_size,
                     };
                     let of_step = |keep| {
-                        let layout = Layout::for_training(m, &adapter, size.clone(), &keep);
+                        let layout = Layout::for_training(m, model.compute, &adapter, size.clone(), &keep);
                         let optimizer = run.train.optimizer;
                         Plan::of_step(&model, &adapter, optimizer, &layout, segments, Program::default())
                     };

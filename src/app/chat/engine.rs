@@ -161,8 +161,7 @@ impl Mouth {
 }
 
 fn run(work: Work, requests: &Receiver<Order>, mouth: &Mouth) -> Result<()> {
-    let tokenizer = work.source.tokenizer()?;
-    let model = Model::load(&work.source, &work.options, &mut |done, total| {
+    let (model, tokenizer) = Model::load_with_tokenizer(&work.source, &work.options, &mut |done, total| {
         mouth.say(Said::Loading(done, total));
         !mouth.ended()
     })?;

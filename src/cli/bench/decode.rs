@@ -10,12 +10,15 @@ use crate::cli::output::{Failure, bytes, grouped, json, say};
 use crate::engine::generate::{Request, Sampling, generate};
 use crate::engine::memory::process;
 use crate::engine::model::LoadOptions;
+use crate::engine::peft::{Adapter, LoraConfig};
 
 /// Tokens that are decoded, unless told otherwise.
 const TOKENS: u32 = 200;
 /// The first of four runs does not count.
 const RUNS: usize = 4;
 const PROMPT: &str = "Once upon a time";
+/// Tokens of the prompts that the speed of reading prompts is measured with.
+const PREFILL: usize = 512;
 
 #[derive(Serialize)]
 struct Measured {
@@ -28,6 +31,11 @@ struct Measured {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if args.adapted && args.batch < 2 {
+        return Err(Failure::Usage(
+            "--adapted decodes beside the model without adapter: it needs --batch 2 or more".into(),
+        ));
+    }
     let source = open_model(&args.model)?;
     let prompt = source.tokenizer()?.encode(PROMPT, false)?;
     let options = LoadOptions { quantization: args.quantization, double_quant: true, compute: args.compute };
@@ -42,14 +50,34 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         sampling: Sampling::greedy(),
         stop: Vec::new(),
     };
-    let requests = vec![request; batch];
+    let lora = LoraConfig {
+        rank: args.rank as usize,
+        alpha: 2.0 * args.rank as f32,
+        dropout: 0.0,
+        rslora: false,
+        targets: model.config.linears().to_vec(),
+    };
+    let adapter = args.adapted.then(|| Adapter::new(&model.config, lora, 0)).transpose()?;
+    let requests: Vec<Request> =
+        (0..batch).map(|i| Request { adapted: args.adapted && i % 2 == 1, ..request.clone() }).collect();
     let (mut decode, mut prefill) = (Vec::new(), Vec::new());
     for run in 0..RUNS {
-        let generated = generate(&model, None, &requests, &mut |_, _| {}, &AtomicBool::new(false))?;
+        let generated = generate(&model, adapter.as_ref(), &requests, &mut |_, _| {}, &AtomicBool::new(false))?;
         if run > 0 {
             // The first token of each sequence comes with the prompt.
             let after = generated.new_tokens.saturating_sub(batch) as f64;
             decode.push(after / generated.decode_seconds.max(1e-9));
+        }
+    }
+    let read = |request: Request| {
+        let tokens: Vec<u32> =
+            request.tokens.iter().copied().cycle().take(PREFILL.min(model.config.max_positions - 1)).collect();
+        Request { tokens, max_new_tokens: 1, ..request }
+    };
+    let requests: Vec<Request> = requests.into_iter().map(read).collect();
+    for run in 0..RUNS {
+        let generated = generate(&model, adapter.as_ref(), &requests, &mut |_, _| {}, &AtomicBool::new(false))?;
+        if run > 0 {
             prefill.push(generated.prompt_tokens as f64 / generated.prefill_seconds.max(1e-9));
         }
     }
@@ -62,7 +90,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         batch,
         peak_rss_mb: peak >> 20,
         config: serde_json::json!({
-            "model": args.model, "quantization": args.quantization, "compute": args.compute,
+            "model": args.model, "quantization": args.quantization, "compute": args.compute, "adapted": args.adapted,
             "threads": rayon::current_num_threads(),
         }),
     };

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
         config::Checkpointing::None | config::Checkpointing::Auto => Checkpointing::None,
     };
     let size = WorkspaceSize { tokens: seq * batch, longest: seq, supervised: (seq - 1) * batch };
-    let layout = Layout::for_training(&model.config, &adapter, size, &keep);
+    let layout = Layout::for_training(&model.config, model.compute, &adapter, size, &keep);
     let plan_bytes = Plan::of_step(&model, &adapter, args.optimizer, &layout, batch, program).total();
     let mut workspace = Workspace::new(&model.config, layout);
 

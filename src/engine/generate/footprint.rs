@@ -30,7 +30,7 @@ impl Footprint {
         let tokens = tokens.min(model.max_positions);
         // The buffers of one pass over a whole conversation are the largest: they compare the two models.
         let size = WorkspaceSize { tokens, longest: tokens, supervised: 0 };
-        let layout = Layout::for_inference(model, None, size);
+        let layout = Layout::for_inference(model, options.compute, None, size);
         let cache = sequences * tokens * model.layers.len() * 2 * model.kv_width() * size_of::<f32>();
         let logits = (2 * sequences + 1) * model.vocab * size_of::<f32>();
         Footprint {

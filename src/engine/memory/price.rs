@@ -92,7 +92,7 @@ impl Plan {
         let options = LoadOptions::of_run(&run.model);
         let layers = model.layers.len();
         let (allocated, mapped) = options.reading_bytes(stored);
-        let mut layout = Layout::for_shape(model, adapter, size, layers);
+        let mut layout = Layout::for_shape(model, run.model.compute, adapter, size, layers);
         let mut plan = Plan::new(&Parts {
             model,
             weights: options.weight_bytes(stored),

@@ -6,10 +6,14 @@
 //! The parts in brackets exist in some families only. `forward` leaves in [`Saved`] what `backward` needs; checkpointing
 //! is a choice of whose `Saved` survives until then.
 
+use half::bf16;
+
 use crate::engine::model::linear::{Group, Linear, Member};
 use crate::engine::model::{LayerConfig, LinearKind, LoraScratch, ModelConfig, Pass, Saved, Scratch};
 use crate::engine::ops::attention::{self, Shape};
-use crate::engine::ops::{Compute, Mat, MatMut, elementwise, rms_norm, rope, row_stride, swiglu};
+use crate::engine::ops::{
+    Compute, Element, Mat, MatMut, elementwise, rms_norm, rope, row_stride, row_stride_of, swiglu,
+};
 
 /// The frozen weights of a layer.
 #[derive(Clone, Debug)]
@@ -82,18 +86,27 @@ impl DecoderLayer {
         let middle = Mat::new(&s.middle, t, m.hidden);
         rms_norm::forward(middle, &self.mlp_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, m.hidden));
         let normed = Mat::new(&scr.normed, t, m.hidden);
-        let gate_up = wide_mut(&mut s.gate_up, t, 2 * m.intermediate);
+        // Into scratch, which is free until the backward: what is kept of it is narrower.
+        let gate_up = wide_mut(&mut scr.gate_up, t, 2 * m.intermediate);
         self.group(&GATE_UP, m, pass).forward(normed, gate_up, false, &mut s.lora_h, ls);
+        let gate_up = wide(&scr.gate_up, t, 2 * m.intermediate);
+        let activated = wide_mut(&mut scr.activated, t, m.intermediate);
+        match pass.compute {
+            _ if s.gate_up.is_empty() => swiglu::forward(gate_up, m.activation, activated),
+            Compute::F32 => {
+                let kept = wide_mut(&mut s.gate_up, t, 2 * m.intermediate);
+                swiglu::forward_keeping(gate_up, m.activation, activated, kept);
+            }
+            Compute::Bf16 => {
+                let kept = wide_mut(halves_mut(&mut s.gate_up), t, 2 * m.intermediate);
+                swiglu::forward_keeping(gate_up, m.activation, activated, kept);
+            }
+        }
 
         // y = middle + down(activated)
         let down = self.group(&[LinearKind::Down], m, pass);
-        let y = y.map(|y| &mut y[..t * m.hidden]);
-        if y.is_none() && self.mlp_post_norm.is_none() && !down.is_adapted() {
-            return;
-        }
-        let gate_up = wide(&s.gate_up, t, 2 * m.intermediate);
-        swiglu::forward(gate_up, m.activation, wide_mut(&mut scr.activated, t, m.intermediate));
         let activated = wide(&scr.activated, t, m.intermediate);
+        let y = y.map(|y| &mut y[..t * m.hidden]);
         match (&self.mlp_post_norm, y) {
             (None, None) => down.project(activated, &mut s.lora_h, ls),
             (None, Some(y)) => {
@@ -191,8 +204,6 @@ impl DecoderLayer {
     ) {
         let t = pass.positions.len();
         let (h, i) = (m.hidden, m.intermediate);
-        let gate_up = wide(&s.gate_up, t, 2 * i);
-
         // down, whose input is computed again together with its gradient
         let d_out: &[f32] = match &self.mlp_post_norm {
             None => d,
@@ -204,13 +215,23 @@ impl DecoderLayer {
         };
         let (down, d_out) = (self.group(&[LinearKind::Down], m, pass), Mat::new(d_out, t, h));
         down.backward_input(d_out, Some((wide_mut(&mut scr.d_activated, t, i), false)), ls);
-        let (d_gate_up, activated) = (wide_mut(&mut scr.d_gate_up, t, 2 * i), wide_mut(&mut scr.activated, t, i));
-        swiglu::backward(wide(&scr.d_activated, t, i), gate_up, m.activation, d_gate_up, activated);
+        let (d_gate_up, activated) = (wide_mut(&mut scr.gate_up, t, 2 * i), wide_mut(&mut scr.activated, t, i));
+        let d_activated = wide(&scr.d_activated, t, i);
+        match pass.compute {
+            Compute::F32 => {
+                let gate_up = wide(&s.gate_up, t, 2 * i);
+                swiglu::backward(d_activated, gate_up, m.activation, d_gate_up, activated);
+            }
+            Compute::Bf16 => {
+                let gate_up = wide(halves(&s.gate_up), t, 2 * i);
+                swiglu::backward(d_activated, gate_up, m.activation, d_gate_up, activated);
+            }
+        }
         down.backward_adapters(d_out, wide(&scr.activated, t, i), &s.lora_h, grads, ls);
 
         // gate and up
         let (group, middle) = (self.group(&GATE_UP, m, pass), Mat::new(&s.middle, t, h));
-        let dy = wide(&scr.d_gate_up, t, 2 * i);
+        let dy = wide(&scr.gate_up, t, 2 * i);
         group.backward_input(dy, Some((MatMut::new(&mut scr.d_normed, t, h), false)), ls);
         if group.is_adapted() {
             rms_norm::forward(middle, &self.mlp_norm, m.norm_eps, MatMut::new(&mut scr.normed, t, h));
@@ -319,11 +340,21 @@ pub(in crate::engine) const QKV: [LinearKind; 4] = [LinearKind::Q, LinearKind::K
 pub(in crate::engine) const GATE_UP: [LinearKind; 3] = [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp];
 
 /// A buffer of rows wider than the hidden state.
-fn wide(data: &[f32], rows: usize, cols: usize) -> Mat<'_> {
-    Mat::strided(data, rows, cols, row_stride(cols))
+fn wide<T: Element>(data: &[T], rows: usize, cols: usize) -> Mat<'_, T> {
+    Mat::strided(data, rows, cols, row_stride_of::<T>(cols))
 }
 
 /// [`wide`], writable.
-fn wide_mut(data: &mut [f32], rows: usize, cols: usize) -> MatMut<'_> {
-    MatMut::strided(data, rows, cols, row_stride(cols))
+fn wide_mut<T: Element>(data: &mut [T], rows: usize, cols: usize) -> MatMut<'_, T> {
+    MatMut::strided(data, rows, cols, row_stride_of::<T>(cols))
+}
+
+/// A buffer that holds bfloat16.
+fn halves(data: &[f32]) -> &[bf16] {
+    bytemuck::cast_slice(data)
+}
+
+/// [`halves`], writable.
+fn halves_mut(data: &mut [f32]) -> &mut [bf16] {
+    bytemuck::cast_slice_mut(data)
 }

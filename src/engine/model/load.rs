@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::engine::config::{ModelSection, Quantization};
-use crate::engine::formats::{DenseType, ModelSource, Stored, StoredForm, StoredWeights};
+use crate::engine::formats::{DenseType, ModelSource, Stored, StoredForm, StoredWeights, TextTokenizer};
 use crate::engine::model::layer::DecoderLayer;
 use crate::engine::model::linear::Linear;
 use crate::engine::model::{LinearKind, Model, ModelConfig};
@@ -136,7 +136,24 @@ impl Model {
         source.release_pages();
         Ok(Model { compute: options.compute, embedding, layers, final_norm, head, config })
     }
+
+    /// [`Model::load`], and meanwhile the model's tokenizer.
+    pub fn load_with_tokenizer(
+        source: &ModelSource,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<(Model, TextTokenizer)> {
+        std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| source.tokenizer());
+            let model = Model::load(source, options, progress);
+            let tokenizer = tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok((model?, tokenizer?))
+        })
+    }
 }
+
+/// Values that are looked through at a time.
+const PIECE: usize = 1 << 16;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Role {
@@ -227,14 +244,14 @@ impl Loader<'_> {
         let double_quant = self.options.double_quant;
         if bf16 {
             let values = stored.to_bf16();
-            self.check_finite(name, values.iter().map(|v| v.to_f32()))?;
+            self.check_finite(name, &values)?;
             Ok(match nf4 {
                 true => Nf4Matrix::quantize(&values, out, input, double_quant).into(),
                 false => FrozenMatrix::from_bf16(values, out, input),
             })
         } else {
             let values = stored.to_f32();
-            self.check_finite(name, values.iter().copied())?;
+            self.check_finite(name, &values)?;
             Ok(match nf4 {
                 true => Nf4Matrix::quantize(&values, out, input, double_quant).into(),
                 false => FrozenMatrix::from_f32(values, out, input),
@@ -257,7 +274,7 @@ impl Loader<'_> {
             let message = format!("has {} values, the configuration says {len}", values.len());
             return Err(Error::tensor(name, message, &self.source.path));
         }
-        self.check_finite(name, values.iter().copied())?;
+        self.check_finite(name, &values)?;
         Ok(values)
     }
 
@@ -294,13 +311,15 @@ impl Loader<'_> {
         }
     }
 
-    fn check_finite(&self, name: &str, values: impl Iterator<Item = f32>) -> Result<()> {
-        for (at, value) in values.enumerate() {
-            if !value.is_finite() {
-                let message = format!("value {at} is {value}: the file is damaged");
-                return Err(Error::tensor(name, message, &self.source.path));
-            }
-        }
-        Ok(())
+    fn check_finite<T: nf4::Source>(&self, name: &str, values: &[T]) -> Result<()> {
+        // A whole piece first, without a way out of the loop: that is what the compiler vectorizes.
+        let damaged = |piece: &[T]| piece.iter().fold(false, |bad, v| bad | !v.value().is_finite());
+        let Some(piece) = values.par_chunks(PIECE).position_first(damaged) else { return Ok(()) };
+        let rest = values[piece * PIECE..].iter().enumerate();
+        let Some((at, value)) = rest.map(|(i, v)| (piece * PIECE + i, v.value())).find(|(_, v)| !v.is_finite()) else {
+            return Ok(());
+        };
+        let message = format!("value {at} is {value}: the file is damaged");
+        Err(Error::tensor(name, message, &self.source.path))
     }
 }

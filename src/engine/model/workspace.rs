@@ -1,8 +1,10 @@
 //! The buffers of a pass, allocated once for the largest batch and used again by every step.
 
+use half::bf16;
+
 use crate::engine::data::Batch;
 use crate::engine::model::{LinearKind, Model, ModelConfig};
-use crate::engine::ops::{attention::Segment, rope::RopeTable, row_stride};
+use crate::engine::ops::{Compute, attention::Segment, rope::RopeTable, row_stride, row_stride_of};
 use crate::engine::peft::lora::{Adapter, AdapterShape};
 
 /// Declares the buffers of a part of the workspace once, over `T`: as lengths (`T = usize`), from which the memory plan is
@@ -48,7 +50,8 @@ buffers! {
         attention_out,
         /// The residual stream between attention and feed-forward, `[T, hidden]`.
         middle,
-        /// gate|up, `[T, 2·intermediate]`.
+        /// gate|up, `[T, 2·intermediate]`: in bfloat16 where products are computed so, two in the place of an `f32`. It is the largest
+        /// of these buffers by far, and the backward alone reads it. 0 in inference.
         gate_up,
         /// Output of down before its norm, `[T, hidden]`; empty without post norms.
         mlp_out,
@@ -73,8 +76,8 @@ buffers! {
         d_hidden,
         /// Gradient of `activated`.
         d_activated,
-        /// Gradient of gate|up, `[T, 2·intermediate]`.
-        d_gate_up,
+        /// gate|up as computed, and in the backward its gradient, `[T, 2·intermediate]`.
+        gate_up,
         /// Gradient of the attention's output, `[T, heads·head_dim]`.
         d_attention,
         /// Gradient of q|k|v, `[T, qkv_width]`.
@@ -181,32 +184,54 @@ pub struct Layout {
 
 impl Layout {
     /// Lengths for training `adapter` with so much kept of the forward.
-    pub fn for_training(m: &ModelConfig, adapter: &Adapter, size: WorkspaceSize, keep: &Checkpointing) -> Layout {
+    pub fn for_training(
+        m: &ModelConfig,
+        compute: Compute,
+        adapter: &Adapter,
+        size: WorkspaceSize,
+        keep: &Checkpointing,
+    ) -> Layout {
         let layers = m.layers.len();
         let kept = match keep {
             Checkpointing::None => layers,
             Checkpointing::PerLayer => 0,
             Checkpointing::KeepLast(n) => *n,
         };
-        Self::for_shape(m, &AdapterShape::of(adapter), size, kept)
+        Self::for_shape(m, compute, &AdapterShape::of(adapter), size, kept)
     }
 
     /// [`Layout::for_training`] before there is an adapter: its shape is enough.
-    pub fn for_shape(m: &ModelConfig, adapter: &AdapterShape, size: WorkspaceSize, kept_layers: usize) -> Layout {
-        Self::new(m, Some(adapter), size, Some(kept_layers.min(m.layers.len())))
+    pub fn for_shape(
+        m: &ModelConfig,
+        compute: Compute,
+        adapter: &AdapterShape,
+        size: WorkspaceSize,
+        kept_layers: usize,
+    ) -> Layout {
+        Self::new(m, compute, Some(adapter), size, Some(kept_layers.min(m.layers.len())))
     }
 
     /// Lengths for forward passes alone, with or without an adapter.
-    pub fn for_inference(m: &ModelConfig, adapter: Option<&Adapter>, size: WorkspaceSize) -> Layout {
-        Self::new(m, adapter.map(AdapterShape::of).as_ref(), size, None)
+    pub fn for_inference(m: &ModelConfig, compute: Compute, adapter: Option<&Adapter>, size: WorkspaceSize) -> Layout {
+        Self::new(m, compute, adapter.map(AdapterShape::of).as_ref(), size, None)
     }
 
     /// `kept` layers keep their forward; `None` is inference.
-    fn new(m: &ModelConfig, adapter: Option<&AdapterShape>, size: WorkspaceSize, kept: Option<usize>) -> Layout {
+    fn new(
+        m: &ModelConfig,
+        compute: Compute,
+        adapter: Option<&AdapterShape>,
+        size: WorkspaceSize,
+        kept: Option<usize>,
+    ) -> Layout {
         let (t, s, layers) = (size.tokens, size.supervised, m.layers.len());
         let recomputed = layers - kept.unwrap_or(0);
         let post = if m.post_norms { t * m.hidden } else { 0 };
         let (qkv, gate_up) = (t * row_stride(m.qkv_width()), t * row_stride(2 * m.intermediate));
+        let kept_gate_up = match compute {
+            Compute::F32 => gate_up,
+            Compute::Bf16 => t * row_stride_of::<bf16>(2 * m.intermediate) / 2,
+        };
         let activated = t * row_stride(m.intermediate);
         let rotated = if m.qk_norm { qkv } else { 0 };
         let backward = |n: usize| if kept.is_some() { n } else { 0 };
@@ -229,7 +254,7 @@ impl Layout {
                 lse: t * m.heads,
                 attention_out: post,
                 middle: t * m.hidden,
-                gate_up,
+                gate_up: backward(kept_gate_up),
                 mlp_out: post,
                 lora_h,
             },
@@ -240,7 +265,7 @@ impl Layout {
                 d_normed: backward(t * m.hidden),
                 d_hidden: backward(post),
                 d_activated: backward(activated),
-                d_gate_up: backward(gate_up),
+                gate_up,
                 d_attention: backward(t * m.q_width()),
                 d_qkv: backward(qkv),
             },
@@ -324,12 +349,12 @@ impl Workspace {
 
     /// Buffers for training `adapter` on batches up to `size`.
     pub fn for_training(model: &Model, adapter: &Adapter, size: WorkspaceSize, keep: &Checkpointing) -> Self {
-        Self::new(&model.config, Layout::for_training(&model.config, adapter, size, keep))
+        Self::new(&model.config, Layout::for_training(&model.config, model.compute, adapter, size, keep))
     }
 
     /// Buffers for forward passes alone, with or without an adapter.
     pub fn for_inference(model: &Model, adapter: Option<&Adapter>, size: WorkspaceSize) -> Self {
-        Self::new(&model.config, Layout::for_inference(&model.config, adapter, size))
+        Self::new(&model.config, Layout::for_inference(&model.config, model.compute, adapter, size))
     }
 
     /// What was allocated.

@@ -23,14 +23,14 @@ pub mod rms_norm;
 pub mod rope;
 mod rows;
 pub(crate) mod scratch;
-mod simd;
+pub(crate) mod simd;
 pub mod swiglu;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use elementwise::{add_bias, add_in_place, scale_in_place};
 pub(crate) use mat::ColumnsMut;
-pub use mat::{Mat, MatMut, row_stride};
+pub use mat::{Element, Mat, MatMut, row_stride, row_stride_of};
 
 /// The type of the inputs of matrix products; sums are always `f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, Default)]

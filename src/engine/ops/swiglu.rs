@@ -6,7 +6,7 @@
 use super::math::sigmoid;
 use super::rows::{for_each_row, for_each_row_of_two};
 use super::simd::{fma, multiversion};
-use super::{Mat, MatMut};
+use super::{Element, Mat, MatMut};
 use crate::engine::model::Activation;
 
 /// 2·√(2/π).
@@ -16,32 +16,66 @@ const GELU_CUBIC: f32 = 0.044_715;
 
 /// out ← act(gate) ∘ up; `gate_up` is `[tokens, 2·n]`, gate before up, and `out` is `[tokens, n]`.
 pub fn forward(gate_up: Mat, activation: Activation, out: MatMut) {
-    let n = out.cols;
-    assert_eq!((gate_up.rows, gate_up.cols), (out.rows, 2 * n), "swiglu: shapes differ");
-    for_each_row(out, |r, out| {
-        let (gate, up) = gate_up.row(r).split_at(n);
-        match activation {
-            Activation::Silu => silu_row(gate, up, out),
-            Activation::GeluTanh => gelu_row(gate, up, out),
-        }
+    assert_eq!((gate_up.rows, gate_up.cols), (out.rows, 2 * out.cols), "swiglu: shapes differ");
+    for_each_row(out, |r, out| forward_row(gate_up.row(r), activation, out));
+}
+
+/// [`forward`] that keeps gate and up for the [`backward`], rounded to what `kept` holds, `[tokens, 2·n]`.
+pub fn forward_keeping<T: Element>(gate_up: Mat, activation: Activation, out: MatMut, kept: MatMut<T>) {
+    assert_eq!((gate_up.rows, gate_up.cols), (out.rows, 2 * out.cols), "swiglu: shapes differ");
+    assert_eq!((gate_up.rows, gate_up.cols), (kept.rows, kept.cols), "swiglu: shapes differ");
+    for_each_row_of_two(out, kept, |r, out, kept| {
+        T::narrow(gate_up.row(r), kept);
+        forward_row(gate_up.row(r), activation, out);
     });
 }
 
-/// d_gate_up ← the gradient in gate and up, `[tokens, 2·n]`, and out ← what [`forward`] gives, which costs nothing on the
-/// way; both written.
-pub fn backward(dout: Mat, gate_up: Mat, activation: Activation, dgate_up: MatMut, out: MatMut) {
+fn forward_row(gate_up: &[f32], activation: Activation, out: &mut [f32]) {
+    let (gate, up) = gate_up.split_at(out.len());
+    match activation {
+        Activation::Silu => silu_row(gate, up, out),
+        Activation::GeluTanh => gelu_row(gate, up, out),
+    }
+}
+
+/// d_gate_up ← the gradient in gate and up, `[tokens, 2·n]`, and out ← what [`forward`] gives of the same gate
+/// and up, which costs nothing on the way; both written.
+pub fn backward<T: Element>(dout: Mat, gate_up: Mat<T>, activation: Activation, dgate_up: MatMut, out: MatMut) {
     let n = dout.cols;
     assert_eq!((gate_up.rows, gate_up.cols), (dout.rows, 2 * n), "swiglu: shapes differ");
     assert_eq!((dgate_up.rows, dgate_up.cols), (dout.rows, 2 * n), "swiglu: shapes differ");
     assert_eq!((out.rows, out.cols), (dout.rows, n), "swiglu: shapes differ");
+    let of_part = match activation {
+        Activation::Silu => silu_backward_row,
+        Activation::GeluTanh => gelu_backward_row,
+    };
     for_each_row_of_two(dgate_up, out, |r, d, out| {
-        let (gate, up) = gate_up.row(r).split_at(n);
         let (dgate, dup) = d.split_at_mut(n);
-        match activation {
-            Activation::Silu => silu_backward_row(dout.row(r), gate, up, dgate, dup, out),
-            Activation::GeluTanh => gelu_backward_row(dout.row(r), gate, up, dgate, dup, out),
-        }
+        for_each_part(gate_up.row(r), |at, gate, up| {
+            let part = at..at + gate.len();
+            let (dgate, dup, out) = (&mut dgate[part.clone()], &mut dup[part.clone()], &mut out[part.clone()]);
+            of_part(&dout.row(r)[part], gate, up, dgate, dup, out);
+        });
     });
+}
+
+/// Calls `f(first column, gate, up)` for the parts of a row: all of it, or, where it has to be widened, as much as stays in
+/// the L1 cache.
+fn for_each_part<T: Element>(row: &[T], mut f: impl FnMut(usize, &[f32], &[f32])) {
+    const PART: usize = 512;
+    let (gate, up) = row.split_at(row.len() / 2);
+    if let (Ok(gate), Ok(up)) = (bytemuck::try_cast_slice(gate), bytemuck::try_cast_slice(up))
+        && size_of::<T>() == size_of::<f32>()
+    {
+        return f(0, gate, up);
+    }
+    let (mut wide_gate, mut wide_up) = ([0f32; PART], [0f32; PART]);
+    for (i, (gate, up)) in gate.chunks(PART).zip(up.chunks(PART)).enumerate() {
+        for (wide, narrow) in [(&mut wide_gate, gate), (&mut wide_up, up)] {
+            wide.iter_mut().zip(narrow).for_each(|(wide, v)| *wide = v.widen());
+        }
+        f(i * PART, &wide_gate[..gate.len()], &wide_up[..up.len()]);
+    }
 }
 
 /// z and dz/dx of Gelu.
@@ -103,6 +137,8 @@ multiversion! {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
     use crate::engine::ops::testing::{assert_close, columns, gradient, normal};
 
@@ -147,6 +183,34 @@ mod tests {
                 assert_eq!(again, out, "{name}: the output again");
                 assert_close(&format!("{name} backward"), &columns(&d, rows, stride, 0, 2 * n), &want, 1e-6);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_in_bfloat16_is_rounded_for_the_backward_alone() {
+        // Wider than the part that is widened at a time.
+        let (rows, n, stride) = (3, 700, 1416);
+        let gate_up = normal(3, rows * stride, 3.0);
+        let rounded: Vec<f32> = gate_up.iter().map(|v| bf16::from_f32(*v).to_f32()).collect();
+        let dout = normal(4, rows * n, 1.0);
+        let (exact, dout) = (Mat::strided(&gate_up, rows, 2 * n, stride), Mat::new(&dout, rows, n));
+        for activation in [Activation::Silu, Activation::GeluTanh] {
+            let (mut want, mut out) = (vec![0.0; rows * n], vec![0.0; rows * n]);
+            forward(exact, activation, MatMut::new(&mut want, rows, n));
+            let mut kept = vec![bf16::ZERO; rows * stride];
+            let keep = MatMut::strided(&mut kept, rows, 2 * n, stride);
+            forward_keeping(exact, activation, MatMut::new(&mut out, rows, n), keep);
+            assert_eq!(out, want, "{activation:?}");
+
+            let of = |backward: &dyn Fn(MatMut, MatMut)| {
+                let (mut d, mut again) = (vec![0.0; rows * 2 * n], vec![0.0; rows * n]);
+                backward(MatMut::new(&mut d, rows, 2 * n), MatMut::new(&mut again, rows, n));
+                (d, again)
+            };
+            let rounded = Mat::strided(&rounded, rows, 2 * n, stride);
+            let kept = Mat::strided(&kept, rows, 2 * n, stride);
+            let want = of(&|d, out| backward(dout, rounded, activation, d, out));
+            assert_eq!(of(&|d, out| backward(dout, kept, activation, d, out)), want, "{activation:?}");
         }
     }
 

@@ -80,13 +80,13 @@ fn numbers(columns: &mut [Ui], studio: &Studio, view: &RunView) {
     figure(&mut columns[1], &format!("{:.2}", newest.epoch), &of_epochs(view), "Epochs");
     figure(&mut columns[2], &grouped(newest.tokens_per_second.round() as u64), "tokens/s", "Speed");
     let (memory, name) = match (view.live(), view.peak_bytes) {
-        (false, Some(peak)) => (peak, "Most memory"),
+        (false, Some(peak)) => (peak, "Peak"),
         _ => (newest.memory_bytes, "Memory"),
     };
     let (value, unit) = split(&bytes(memory));
     let device = bytes(studio.shared.device.memory_bytes);
     let name = match view.plan_bytes {
-        Some(plan) => format!("{name}, planned {}", bytes(plan)),
+        Some(plan) => format!("{name}, {} planned", bytes(plan)),
         None => name.to_string(),
     };
     let hover = format!("The whole program. The device has {device} in all.{}", beside(view));

@@ -60,8 +60,8 @@ pub(super) struct Cut {
     /// Strips of every row range but the last.
     pub chunk: usize,
     pub chunks: usize,
-    /// The sums are so long (a gradient through the head) that their left operands are read from main memory: all panels
-    /// are in one group, so that it is read once, and the threads share the rows.
+    /// The sums are so long (a gradient through the head) that their left operands are read from main memory, once for each
+    /// group: groups are as wide as they can be, and what threads are left share the rows.
     long: bool,
 }
 
@@ -98,7 +98,7 @@ pub(super) fn cut_shapes(kernel: &Kernel, outputs: &[SumShape], strips: usize, t
     let panels: usize = outputs.iter().map(|o| o.cols.div_ceil(kernel.nr)).sum();
     // More tasks than threads, so that a slow thread does not hold up the others.
     let sharing = panels.div_ceil(threads * TASKS).max(1);
-    let mut cuts: Vec<Cut> = outputs.iter().map(|o| Cut::new(kernel, o, sharing)).collect();
+    let mut cuts: Vec<Cut> = outputs.iter().map(|o| Cut::new(kernel, o, sharing, threads)).collect();
     let groups: usize = cuts.iter().map(|c| c.groups).sum();
     for cut in &mut cuts {
         let wanted = match threads {
@@ -114,18 +114,34 @@ pub(super) fn cut_shapes(kernel: &Kernel, outputs: &[SumShape], strips: usize, t
 }
 
 impl Cut {
-    fn new(kernel: &Kernel, output: &SumShape, sharing: usize) -> Cut {
+    fn new(kernel: &Kernel, output: &SumShape, sharing: usize, threads: usize) -> Cut {
         // Columns that are decoded together must be in one group, which may leave less room along k.
         let granularity = output.granularity;
         let panels = output.cols.div_ceil(kernel.nr);
-        let long = output.units.iter().sum::<usize>() >= LONG && panels * LONG_UNITS * kernel.nr <= 2 * PANEL_LANES;
+        let long = output.units.iter().sum::<usize>() >= LONG;
         let most = (PANEL_LANES / (granularity * kernel.nr)).clamp(LONG_UNITS, MOST_UNITS);
         let stretches = stretches(output.units.iter().copied(), if long { LONG_UNITS } else { most });
         let units = stretches.iter().map(|s| s.units).max().unwrap_or(0);
-        let fitting = PANEL_LANES / (units.max(1) * kernel.nr);
-        let group = if long { panels } else { fitting.min(sharing).max(1).next_multiple_of(granularity).min(panels) };
+        let room = if long { 2 * PANEL_LANES } else { PANEL_LANES };
+        let fitting = room / (units.max(1) * kernel.nr);
+        let widest = if long { fitting } else { fitting.min(sharing) };
+        let group = balanced(panels, widest.max(1), granularity, threads);
         Cut { stretches, units, panels, group, groups: panels.div_ceil(group), chunk: 0, chunks: 0, long }
     }
+}
+
+/// Panels of a group: at most `widest`, multiples of `granularity`, and so many that the threads end together. Wide groups read
+/// the left operands seldom, so none is less than half as wide as it could be.
+fn balanced(panels: usize, widest: usize, granularity: usize, threads: usize) -> usize {
+    let widest = widest.next_multiple_of(granularity).min(panels.next_multiple_of(granularity));
+    // Where groups are few, each is cut into ranges of rows, too; the longest list of a thread, in panels of all rows.
+    let longest = |group: usize| {
+        let groups = panels.div_ceil(group);
+        let chunks = (threads * TASKS).div_ceil(groups);
+        ((groups * chunks).div_ceil(threads) * group).div_ceil(chunks)
+    };
+    let candidates = (widest.div_ceil(2)..=widest).rev().filter(|group| group.is_multiple_of(granularity));
+    candidates.min_by_key(|group| longest(*group)).unwrap_or(widest)
 }
 
 impl Cut {

@@ -22,6 +22,8 @@ mod tests;
 use half::bf16;
 use rayon::prelude::*;
 
+use crate::engine::ops::simd::multiversion;
+
 /// The 16 levels of NF4 (`get_4bit_type` in bitsandbytes' functional.py).
 pub const NF4_LEVELS: [f32; 16] = [
     -1.0,
@@ -163,7 +165,8 @@ impl Source for f32 {
 
 impl Source for bf16 {
     fn value(self) -> f32 {
-        self.to_f32()
+        // `to_f32` asks whether it is a number first, which keeps loops from being vectorized.
+        f32::from_bits(u32::from(self.to_bits()) << 16)
     }
 }
 
@@ -319,27 +322,50 @@ fn midpoints(levels: &[f32; 16]) -> [f32; 15] {
 
 /// Writes the codes of one block and returns its absmax.
 fn quantize_block<T: Source>(values: &[T], bounds: &[f32; 15], codes: &mut [u8]) -> f32 {
-    let mut scaled = [0f32; BLOCK];
-    let mut absmax = 0f32;
-    for (s, v) in scaled.iter_mut().zip(values) {
-        *s = v.value();
-        absmax = absmax.max(s.abs());
-    }
-    if values.len() == BLOCK {
-        let inverse = 1.0 / absmax.max(TINY);
-        scaled.iter_mut().for_each(|s| *s *= inverse);
-    } else {
-        // bitsandbytes treats the last, short block differently: it divides, and stores the clamped absmax.
-        absmax = absmax.max(TINY);
-        scaled.iter_mut().for_each(|s| *s /= absmax);
-    }
-    let mut index = [0u8; BLOCK];
-    for (i, s) in index.iter_mut().zip(&scaled) {
-        let s = s.clamp(-1.0, 1.0);
-        *i = bounds.iter().map(|b| (s > *b) as u8).sum();
-    }
-    for (c, pair) in codes.iter_mut().zip(index.chunks_exact(2)) {
-        *c = pair[0] << 4 | pair[1];
-    }
+    let mut block = [0f32; BLOCK];
+    block.iter_mut().zip(values).for_each(|(b, v)| *b = v.value());
+    let mut packed = [0u8; BLOCK / 2];
+    let absmax = quantize_values(&mut block, values.len() == BLOCK, bounds, &mut packed);
+    codes.copy_from_slice(&packed[..codes.len()]);
     absmax
+}
+
+multiversion! {
+    /// The codes of a block, filled up with zeros where it is not `whole`, and its absmax. No operation rounds differently on
+    /// another instruction set.
+    fn quantize_values(block: &mut [f32; BLOCK], whole: bool, bounds: &[f32; 15], codes: &mut [u8; BLOCK / 2]) -> f32 {
+        let mut lanes = [0f32; 16];
+        for part in block.as_chunks::<16>().0 {
+            for i in 0..16 {
+                lanes[i] = lanes[i].max(part[i].abs());
+            }
+        }
+        let mut absmax = 0f32;
+        for lane in lanes {
+            absmax = absmax.max(lane);
+        }
+        if whole {
+            let inverse = 1.0 / absmax.max(TINY);
+            for b in block.iter_mut() {
+                *b *= inverse;
+            }
+        } else {
+            // bitsandbytes treats the last, short block differently: it divides, and stores the clamped absmax.
+            absmax = absmax.max(TINY);
+            for b in block.iter_mut() {
+                *b /= absmax;
+            }
+        }
+        let mut index = [0i32; BLOCK];
+        for i in 0..BLOCK {
+            let b = block[i].clamp(-1.0, 1.0);
+            for bound in bounds {
+                index[i] += (b > *bound) as i32;
+            }
+        }
+        for i in 0..BLOCK / 2 {
+            codes[i] = (index[2 * i] << 4 | index[2 * i + 1]) as u8;
+        }
+        absmax
+    }
 }
