@@ -6,7 +6,12 @@ use std::time::Instant;
 
 use lora_studio::engine::config::RunConfig;
 use lora_studio::engine::formats::{DenseType, StoredWeights};
+use lora_studio::engine::memory::heap::Counting;
 use lora_studio::engine::memory::{Inputs, Machine, Plan, Program, fit, table};
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
 
 const ROUNDS: usize = 2000;
 

@@ -71,9 +71,9 @@ def command(binary, *arguments):
     return done.stdout
 
 
-def measure(binary, model, data, changes, folder):
+def measure(binary, model, data, changes, steps, folder):
     lines = {"model": {"source": model}, "data": {"train": data}, "output": {"dir": os.path.join(folder, "run")}}
-    lines["train"] = {"max_steps": 2}
+    lines["train"] = {"max_steps": steps}
     lines["output"]["save_every"] = 0
     for key, value in changes.items():
         section, name = key.split(".")
@@ -101,24 +101,31 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--from", dest="first", type=int, default=0)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=10, help="more of them make it likelier that a batch is full")
     parser.add_argument("--out")
     args = parser.parse_args()
     models = {TINY: "builtin:tiny-chat", SMALL: args.small, LARGE: args.large}
     base = next(c for _, c in configurations())
+    rows = []
     chosen = [(m, c) for m, c in configurations() if models[m] and args.only in m]
     for number, (model, changes) in itertools.islice(enumerate(chosen), args.first, args.first + args.count):
         name = ", ".join(f"{k.split('.')[1]}={v}" for k, v in changes.items() if v != base.get(k)) or "usual"
         with tempfile.TemporaryDirectory() as folder:
             try:
-                found = measure(args.binary, models[model], args.data, changes, folder)
-            except RuntimeError as error:
-                print(f"{number} {model} {name}: {error}", file=sys.stderr)
+                found = measure(args.binary, models[model], args.data, changes, args.steps, folder)
+            except RuntimeError as failed:
+                print(f"{number} {model} {name}: {failed}", file=sys.stderr)
                 continue
         row = {"number": number, "model": model, "name": name, **found}
         if args.out:
             with open(args.out, "a") as file:
                 file.write(json.dumps(row) + "\n")
         print(line(row), flush=True)
+        rows.append(row)
+    for planned, measured in (("planned", "measured"), ("planned_resident", "resident")):
+        off = [error(row[planned], row[measured]) for row in rows]
+        mean = sum(map(abs, off)) / len(off)
+        print(f"{measured}: {len(off)} configurations, off by {mean:.2f} % on average, {min(off):+.2f} to {max(off):+.2f} %")
 
 
 def error(planned, measured):

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use smallvec::smallvec;
+
 use crate::engine::model::{LinearKind, LoraScratch};
 use crate::engine::ops::cpu::Kernel;
 use crate::engine::ops::gemm::scratch::Kept;
@@ -235,7 +237,7 @@ impl GroupShape {
     /// What [`Group::forward`] takes for so many tokens.
     pub fn forward_takes(&self, kernel: &Kernel, tokens: usize, kept: &mut Kept, threads: usize) {
         let packed = |k: usize| Packed::lanes(kernel, tokens, k);
-        let projections = self.ranks().map(|rank| SumTakes { cols: rank, depths: vec![self.input], block: 1 });
+        let projections = self.ranks().map(|rank| SumTakes { cols: rank, depths: smallvec![self.input], block: 1 });
         kept.hold(&[packed(self.input)], |kept| {
             match self.dropout {
                 false => gemm::sums_take(kernel, tokens, &projections.collect::<Vec<_>>(), kept, threads),
@@ -247,7 +249,7 @@ impl GroupShape {
             kept.hold(&hs, |kept| {
                 let sum = |&(out, rank): &(usize, usize)| SumTakes {
                     cols: out,
-                    depths: if rank > 0 { vec![self.input, rank] } else { vec![self.input] },
+                    depths: if rank > 0 { smallvec![self.input, rank] } else { smallvec![self.input] },
                     block: 1,
                 };
                 gemm::sums_take(kernel, tokens, &self.members.iter().map(sum).collect::<Vec<_>>(), kept, threads);
@@ -261,7 +263,7 @@ impl GroupShape {
         let outs: Vec<usize> = self.members.iter().map(|(out, _)| packed(*out)).collect();
         kept.hold(&outs, |kept| {
             let adapted = self.members.iter().filter(|(_, rank)| *rank > 0);
-            let dh = adapted.map(|&(out, rank)| SumTakes { cols: rank, depths: vec![out], block: 1 });
+            let dh = adapted.map(|&(out, rank)| SumTakes { cols: rank, depths: smallvec![out], block: 1 });
             gemm::sums_take(kernel, tokens, &dh.collect::<Vec<_>>(), kept, threads);
             let ranks: Vec<usize> = self.ranks().map(packed).collect();
             kept.hold(&ranks, |kept| {
@@ -270,7 +272,7 @@ impl GroupShape {
                 let dx = SumTakes { cols: self.input, depths, block: self.block };
                 gemm::sums_take(kernel, tokens, &[dx], kept, threads);
                 for rank in self.ranks().filter(|_| self.dropout) {
-                    let d = SumTakes { cols: self.input, depths: vec![rank], block: 1 };
+                    let d = SumTakes { cols: self.input, depths: smallvec![rank], block: 1 };
                     gemm::sums_take(kernel, tokens, &[d], kept, threads);
                 }
             });

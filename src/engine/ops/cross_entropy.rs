@@ -3,6 +3,8 @@
 //! For one row: logits z = h·Wᵀ (through cap·tanh(z / cap) when there is a final soft cap), nll = logsumexp(z) − z\[target\].
 //! The gradient: dz = (softmax(z) − onehot(target))·scale, times 1 − tanh² for the cap, dh = dz·W. The head is frozen.
 
+use smallvec::smallvec;
+
 use super::cpu::Kernel;
 use super::gemm::scratch::Kept;
 use super::gemm::{self, SumTakes};
@@ -43,10 +45,10 @@ pub(crate) fn takes(
         return;
     }
     kept.hold(&[chunk * vocab], |kept| {
-        let forward = SumTakes { cols: vocab, depths: vec![hidden], block: 1 };
+        let forward = SumTakes { cols: vocab, depths: smallvec![hidden], block: 1 };
         gemm::product_takes(kernel, rows, forward, kept, threads);
         if backward {
-            let backward = SumTakes { cols: hidden, depths: vec![vocab], block };
+            let backward = SumTakes { cols: hidden, depths: smallvec![vocab], block };
             gemm::product_takes(kernel, rows, backward, kept, threads);
         }
     });

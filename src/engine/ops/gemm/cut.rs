@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::driver::Output;
 use crate::engine::ops::cpu::Kernel;
 
@@ -43,13 +45,13 @@ pub(super) struct Part {
 /// Parts that are summed in one pass over their panels.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Stretch {
-    pub parts: Vec<Part>,
+    pub parts: SmallVec<[Part; 3]>,
     pub units: usize,
 }
 
 /// How one output is computed.
 pub(super) struct Cut {
-    pub stretches: Vec<Stretch>,
+    pub stretches: SmallVec<[Stretch; 2]>,
     /// Units of the longest stretch.
     pub units: usize,
     /// Panels of C.
@@ -71,7 +73,7 @@ pub(crate) struct SumShape {
     /// Columns of C.
     pub cols: usize,
     /// Units of each term.
-    pub units: Vec<usize>,
+    pub units: SmallVec<[usize; 4]>,
     /// Panels that are decoded together.
     pub granularity: usize,
 }
@@ -154,8 +156,8 @@ impl Cut {
 }
 
 /// Terms of these units in stretches of at most `most`, in order.
-fn stretches(terms: impl Iterator<Item = usize>, most: usize) -> Vec<Stretch> {
-    let mut all: Vec<Stretch> = Vec::new();
+fn stretches(terms: impl Iterator<Item = usize>, most: usize) -> SmallVec<[Stretch; 2]> {
+    let mut all: SmallVec<[Stretch; 2]> = SmallVec::new();
     for (term, units) in terms.enumerate() {
         // Multiples of 32 keep the cuts on the borders of quantized blocks.
         let step = units.div_ceil(units.div_ceil(most).max(1)).next_multiple_of(32);
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn fewer_rows_take_no_more_memory() {
-        let shape = |cols: usize, units: &[usize]| SumShape { cols, units: units.to_vec(), granularity: 1 };
+        let shape = |cols: usize, units: &[usize]| SumShape { cols, units: units.into(), granularity: 1 };
         let sums = [
             vec![shape(576, &[288, 8]), shape(192, &[288, 8])],
             vec![shape(256, &[640, 640, 16])],

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use smallvec::SmallVec;
+
 /// One cache line, so that packed panels are aligned.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -87,8 +89,8 @@ impl Kept {
         self.give(taken);
     }
 
-    fn take(&mut self, lanes: &[usize], threads: usize) -> Vec<usize> {
-        let mut taken = Vec::with_capacity(8);
+    fn take(&mut self, lanes: &[usize], threads: usize) -> SmallVec<[usize; 16]> {
+        let mut taken = SmallVec::new();
         for need in lanes.iter().map(|lanes| lanes.div_ceil(16)).filter(|need| *need > 0) {
             for _ in 0..threads {
                 let lines = choose(&self.free, |n| *n, need).map_or(0, |i| self.free.swap_remove(i));
@@ -98,7 +100,7 @@ impl Kept {
         taken
     }
 
-    fn give(&mut self, taken: Vec<usize>) {
+    fn give(&mut self, taken: SmallVec<[usize; 16]>) {
         // Dropped in the opposite order.
         self.free.extend(taken.into_iter().rev());
     }

@@ -1,5 +1,7 @@
 //! The working memory of products, for the memory plan: the driver's own cut, without the products.
 
+use smallvec::SmallVec;
+
 use super::cut::{SumShape, cut_shapes};
 use super::driver::SERIAL;
 use super::packed::{Packed, strips};
@@ -14,7 +16,7 @@ pub(crate) struct SumTakes {
     /// Columns of C.
     pub cols: usize,
     /// Length of each term's sums.
-    pub depths: Vec<usize>,
+    pub depths: SmallVec<[usize; 4]>,
     /// Columns that are decoded together.
     pub block: usize,
 }
@@ -27,7 +29,7 @@ pub(crate) fn sums_take(kernel: &Kernel, rows: usize, outputs: &[SumTakes], kept
     }
     let (_, strips) = strips(kernel, rows);
     let threads = if work >= SERIAL { threads } else { 1 };
-    let shapes: Vec<SumShape> = outputs
+    let shapes: SmallVec<[SumShape; 3]> = outputs
         .iter()
         .map(|o| SumShape {
             cols: o.cols,
