@@ -2,6 +2,8 @@
 
 use candle_core::quantized::{GgmlDType, k_quants};
 
+use super::ggml;
+
 /// A matrix whose rows are blocks of a ggml type.
 #[derive(Clone)]
 pub struct GgufBlocks {
@@ -97,6 +99,21 @@ impl GgufBlocks {
 
     /// Whole blocks from `first` on.
     fn expand(&self, first: usize, out: &mut [f32]) {
+        let expand: fn(&[u8], &mut [f32]) = match self.dtype {
+            GgmlDType::Q4_0 => ggml::q4_0,
+            GgmlDType::Q4_1 => ggml::q4_1,
+            GgmlDType::Q8_0 => ggml::q8_0,
+            GgmlDType::Q4K => ggml::q4_k,
+            GgmlDType::Q5K => ggml::q5_k,
+            GgmlDType::Q6K => ggml::q6_k,
+            _ => return self.expand_by_candle(first, out),
+        };
+        let (size, count) = (self.dtype.type_size(), out.len() / self.dtype.block_size());
+        expand(&self.data()[first * size..][..count * size], out);
+    }
+
+    /// [`expand`](Self::expand) of any type.
+    fn expand_by_candle(&self, first: usize, out: &mut [f32]) {
         use k_quants::*;
         fn run<T: GgmlType>(data: &[u8], first: usize, out: &mut [f32]) {
             let count = out.len() / T::BLCK_SIZE;
@@ -124,6 +141,43 @@ impl GgufBlocks {
             GgmlDType::Q5K => run::<BlockQ5K>(data, first, out),
             GgmlDType::Q6K => run::<BlockQ6K>(data, first, out),
             GgmlDType::Q8K => run::<BlockQ8K>(data, first, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_expansion_has_candles_bits() {
+        let mut x = 1u32;
+        let mut byte = || {
+            x ^= x << 13;
+            x ^= x >> 17;
+            x ^= x << 5;
+            (x >> 8) as u8
+        };
+        for dtype in [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K]
+        {
+            // Any bytes are blocks; scales that are no number are none in both.
+            let (rows, cols) = (40, 3 * 256);
+            let bytes: Vec<u8> = (0..rows * cols / dtype.block_size() * dtype.type_size()).map(|_| byte()).collect();
+            let blocks = GgufBlocks::new(dtype, &bytes, rows, cols).unwrap();
+            let (mut own, mut candle) = (vec![0.0; rows * cols], vec![0.0; rows * cols]);
+            blocks.expand(0, &mut own);
+            blocks.expand_by_candle(0, &mut candle);
+            assert!(candle.iter().filter(|v| v.is_finite()).count() > rows * cols / 2);
+            for (i, (a, b)) in own.iter().zip(&candle).enumerate() {
+                assert!(a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()), "{dtype:?} at {i}: {a} for {b}");
+            }
+            // From the middle on, and part of a block.
+            let mut part = [0.0; 300];
+            blocks.dequantize(517, &mut part);
+            assert!(
+                part.iter().zip(&candle[517..]).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan()),
+                "{dtype:?}"
+            );
         }
     }
 }

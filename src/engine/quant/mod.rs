@@ -3,6 +3,7 @@
 mod blocks;
 pub mod dynamic;
 mod frozen;
+mod ggml;
 pub mod nf4;
 
 pub use blocks::GgufBlocks;

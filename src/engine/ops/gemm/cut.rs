@@ -103,11 +103,7 @@ pub(super) fn cut_shapes(kernel: &Kernel, outputs: &[SumShape], strips: usize, t
     let mut cuts: Vec<Cut> = outputs.iter().map(|o| Cut::new(kernel, o, sharing, threads)).collect();
     let groups: usize = cuts.iter().map(|c| c.groups).sum();
     for cut in &mut cuts {
-        let wanted = match threads {
-            1 => 1,
-            _ if cut.long => threads.div_ceil(groups),
-            _ => (threads * TASKS).div_ceil(groups),
-        };
+        let wanted = ranges(groups, cut.long, threads);
         let most = if cut.stretches.len() > 1 { MOST_ROWS / kernel.mr } else { strips };
         cut.chunk = strips.div_ceil(wanted).max(LEAST_STRIPS).min(most).min(strips);
         cut.chunks = strips.div_ceil(cut.chunk);
@@ -127,19 +123,28 @@ impl Cut {
         let room = if long { 2 * PANEL_LANES } else { PANEL_LANES };
         let fitting = room / (units.max(1) * kernel.nr);
         let widest = if long { fitting } else { fitting.min(sharing) };
-        let group = balanced(panels, widest.max(1), granularity, threads);
+        let group = balanced(panels, widest.max(1), granularity, long, threads);
         Cut { stretches, units, panels, group, groups: panels.div_ceil(group), chunk: 0, chunks: 0, long }
+    }
+}
+
+/// Ranges of rows that each of so many groups is cut into, so that there are tasks enough.
+fn ranges(groups: usize, long: bool, threads: usize) -> usize {
+    match threads {
+        1 => 1,
+        _ if long => threads.div_ceil(groups),
+        _ => (threads * TASKS).div_ceil(groups),
     }
 }
 
 /// Panels of a group: at most `widest`, multiples of `granularity`, and so many that the threads end together. Wide groups read
 /// the left operands seldom, so none is less than half as wide as it could be.
-fn balanced(panels: usize, widest: usize, granularity: usize, threads: usize) -> usize {
+fn balanced(panels: usize, widest: usize, granularity: usize, long: bool, threads: usize) -> usize {
     let widest = widest.next_multiple_of(granularity).min(panels.next_multiple_of(granularity));
     // Where groups are few, each is cut into ranges of rows, too; the longest list of a thread, in panels of all rows.
     let longest = |group: usize| {
         let groups = panels.div_ceil(group);
-        let chunks = (threads * TASKS).div_ceil(groups);
+        let chunks = ranges(groups, long, threads);
         ((groups * chunks).div_ceil(threads) * group).div_ceil(chunks)
     };
     let candidates = (widest.div_ceil(2)..=widest).rev().filter(|group| group.is_multiple_of(granularity));
@@ -203,6 +208,25 @@ mod tests {
         );
         assert_eq!(stretches([8; 20].into_iter(), 1024).len(), 3, "no more parts than a tile takes");
         assert!(stretches([0].into_iter(), 1024).is_empty());
+    }
+
+    #[test]
+    fn groups_are_wide_and_end_together() {
+        // 64 panels in groups of 5 are 13 tasks: one of two threads would have 7 of them.
+        assert_eq!(balanced(64, 5, 1, false, 2), 4);
+        assert_eq!(balanced(64, 6, 2, false, 2), 4);
+        // 5 groups in two ranges of rows are shared evenly.
+        assert_eq!(balanced(18, 4, 2, false, 2), 4);
+        assert_eq!(balanced(18, 3, 1, false, 2), 3);
+        assert_eq!(balanced(64, 32, 1, true, 2), 32);
+        assert_eq!(balanced(18, 32, 1, true, 2), 18);
+        // Long sums are not cut into ranges of rows: eight groups of 20, not five of 32.
+        assert_eq!(balanced(160, 32, 1, true, 2), 20);
+        for (panels, widest, granularity, threads) in [(1, 1, 1, 16), (1, 5, 2, 2), (7, 20, 1, 3), (300, 5, 2, 16)] {
+            let group = balanced(panels, widest, granularity, false, threads);
+            assert!(group >= 1 && group.is_multiple_of(granularity), "{group}");
+            assert!(group <= widest.next_multiple_of(granularity), "{group}");
+        }
     }
 
     #[test]
