@@ -204,6 +204,7 @@ impl DecoderLayer {
     ) {
         let t = pass.positions.len();
         let (h, i) = (m.hidden, m.intermediate);
+
         // down, whose input is computed again together with its gradient
         let d_out: &[f32] = match &self.mlp_post_norm {
             None => d,

@@ -1,7 +1,7 @@
 //! The operations of a decoder, each with its forward and its backward.
 //!
-//! Conventions: activations are `f32`, row-major, `[tokens, features]`, passed as [`Mat`] / [`MatMut`]; a backward that
-//! produces the gradient of an input says whether it writes or accumulates. Nothing here allocates per call what grows
+//! Conventions: activations are `f32` (what is kept for a backward may be bfloat16), row-major, `[tokens, features]`, passed
+//! as [`Mat`] / [`MatMut`]; a backward that produces the gradient of an input says whether it writes or accumulates. Nothing here allocates per call what grows
 //! with the batch: scratch is kept for the next call. Reductions have one order whatever the thread count.
 
 pub mod adamw;
