@@ -64,7 +64,7 @@ impl Known {
 pub struct Cell {
     /// Size of the memory.
     pub memory_bytes: u64,
-    /// Whether the run of [`Row::run`] fits as it is.
+    /// Whether the run of [`usual_run`] fits as it is.
     pub fits: bool,
     /// What must change, when it does not fit, and can.
     pub change: Option<Offer>,
