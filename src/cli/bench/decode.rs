@@ -10,7 +10,7 @@ use crate::cli::output::{Failure, bytes, grouped, json, say};
 use crate::engine::generate::{Request, Sampling, generate};
 use crate::engine::memory::process;
 use crate::engine::model::LoadOptions;
-use crate::engine::peft::{Adapter, LoraConfig};
+use crate::engine::peft::Adapter;
 
 /// Tokens that are decoded, unless told otherwise.
 const TOKENS: u32 = 200;
@@ -50,14 +50,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         sampling: Sampling::greedy(),
         stop: Vec::new(),
     };
-    let lora = LoraConfig {
-        rank: args.rank as usize,
-        alpha: 2.0 * args.rank as f32,
-        dropout: 0.0,
-        rslora: false,
-        targets: model.config.linears().to_vec(),
-    };
-    let adapter = args.adapted.then(|| Adapter::new(&model.config, lora, 0)).transpose()?;
+    let adapter = args.adapted.then(|| Adapter::new(&model.config, args.lora(&model.config), 0)).transpose()?;
     let requests: Vec<Request> =
         (0..batch).map(|i| Request { adapted: args.adapted && i % 2 == 1, ..request.clone() }).collect();
     let (mut decode, mut prefill) = (Vec::new(), Vec::new());

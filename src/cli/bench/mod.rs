@@ -11,7 +11,9 @@ use std::time::Instant;
 use super::args::words;
 use super::output::Failure;
 use crate::engine::config::{Checkpointing, OptimizerKind, Quantization};
+use crate::engine::model::ModelConfig;
 use crate::engine::ops::Compute;
+use crate::engine::peft::LoraConfig;
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -89,6 +91,17 @@ impl Args {
             Some(data) => data,
             None if Path::new(usual).is_file() => usual,
             None => "builtin:pirate",
+        }
+    }
+
+    /// The adapter: on all linears.
+    fn lora(&self, model: &ModelConfig) -> LoraConfig {
+        LoraConfig {
+            rank: self.rank as usize,
+            alpha: 2.0 * self.rank as f32,
+            dropout: self.dropout as f32,
+            rslora: false,
+            targets: model.linears().to_vec(),
         }
     }
 }

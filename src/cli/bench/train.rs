@@ -16,7 +16,7 @@ use crate::engine::memory::{Plan, Program, process};
 use crate::engine::model::{Checkpointing, Layout, LoadOptions, Workspace, WorkspaceSize};
 use crate::engine::ops::adamw::AdamW;
 use crate::engine::ops::dropout::DropoutKey;
-use crate::engine::peft::{Adapter, LoraConfig};
+use crate::engine::peft::Adapter;
 use crate::engine::train::Optimizer;
 
 /// Steps before those that count: the first touches every buffer, the second finds them warm.
@@ -42,19 +42,12 @@ struct Measured {
 pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> {
     let source = open_model(&args.model)?;
     let tokenizer = source.tokenizer()?;
-    let (seq, batch, rank) = (args.seq as usize, args.batch as usize, args.rank as usize);
+    let (seq, batch) = (args.seq as usize, args.batch as usize);
     let steps = args.steps.unwrap_or(STEPS) as usize + WARM_UP;
     let tokens = chat_tokens(args, &tokenizer, seq * batch * steps)?;
 
-    let lora = LoraConfig {
-        rank,
-        alpha: 2.0 * rank as f32,
-        dropout: args.dropout as f32,
-        rslora: false,
-        targets: source.config.linears().to_vec(),
-    };
     let program = Program::measured();
-    let mut adapter = Adapter::new(&source.config, lora, 0)?;
+    let mut adapter = Adapter::new(&source.config, args.lora(&source.config), 0)?;
     let options = LoadOptions { quantization: args.quantization, double_quant: true, compute: args.compute };
     let model = load_with(&source, &options)?;
     drop(source); // its mapped pages would count as the run's memory

@@ -8,9 +8,11 @@ use super::cpu::round_bf16;
 use super::simd::multiversion;
 
 /// What a matrix of activations holds. They are computed in `f32`; some are kept in half of its bytes.
-pub trait Element: bytemuck::Pod + Send + Sync {
+pub trait Element: Copy + Send + Sync {
     /// The value in 32 bits.
     fn widen(self) -> f32;
+    /// The values themselves, where they are in 32 bits.
+    fn wide(values: &[Self]) -> Option<&[f32]>;
     /// Writes the nearest values of this type.
     fn narrow(values: &[f32], out: &mut [Self]);
 }
@@ -18,6 +20,10 @@ pub trait Element: bytemuck::Pod + Send + Sync {
 impl Element for f32 {
     fn widen(self) -> f32 {
         self
+    }
+
+    fn wide(values: &[f32]) -> Option<&[f32]> {
+        Some(values)
     }
 
     fn narrow(values: &[f32], out: &mut [Self]) {
@@ -29,6 +35,10 @@ impl Element for bf16 {
     fn widen(self) -> f32 {
         // `to_f32` asks whether it is a number first, which keeps loops from being vectorized.
         f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    fn wide(_: &[bf16]) -> Option<&[f32]> {
+        None
     }
 
     fn narrow(values: &[f32], out: &mut [Self]) {

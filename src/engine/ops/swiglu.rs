@@ -64,9 +64,7 @@ pub fn backward<T: Element>(dout: Mat, gate_up: Mat<T>, activation: Activation, 
 fn for_each_part<T: Element>(row: &[T], mut f: impl FnMut(usize, &[f32], &[f32])) {
     const PART: usize = 512;
     let (gate, up) = row.split_at(row.len() / 2);
-    if let (Ok(gate), Ok(up)) = (bytemuck::try_cast_slice(gate), bytemuck::try_cast_slice(up))
-        && size_of::<T>() == size_of::<f32>()
-    {
+    if let (Some(gate), Some(up)) = (T::wide(gate), T::wide(up)) {
         return f(0, gate, up);
     }
     let (mut wide_gate, mut wide_up) = ([0f32; PART], [0f32; PART]);

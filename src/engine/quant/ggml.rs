@@ -16,15 +16,17 @@ fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// Scale and minimum `j` of eight, in six bits each, packed in twelve bytes (Q4_K and Q5_K).
+/// Scale and minimum `j` of the eight of a block of Q4_K or Q5_K: in six bits each, packed in twelve bytes behind their own
+/// scales `d` and `min`, which are converted once a block.
 #[inline(always)]
-fn scale_and_min(j: usize, packed: &[u8]) -> (f32, f32) {
-    let (scale, min) = if j < 4 {
+fn scale_and_min(j: usize, block: &[u8], d: f32, min: f32) -> (f32, f32) {
+    let packed = &block[4..16];
+    let (scale, least) = if j < 4 {
         (packed[j] & 63, packed[j + 4] & 63)
     } else {
         (packed[j + 4] & 15 | packed[j - 4] >> 6 << 4, packed[j + 4] >> 4 | packed[j] >> 6 << 4)
     };
-    (f32::from(scale), f32::from(min))
+    (d * f32::from(scale), min * f32::from(least))
 }
 
 multiversion! {
@@ -74,9 +76,8 @@ multiversion! {
         for (block, out) in data.as_chunks::<144>().0.iter().zip(out.as_chunks_mut::<K>().0) {
             let (d, min) = (half_at(block, 0), half_at(block, 2));
             for (g, out) in out.as_chunks_mut::<64>().0.iter_mut().enumerate() {
-                let (s1, m1) = scale_and_min(2 * g, &block[4..16]);
-                let (s2, m2) = scale_and_min(2 * g + 1, &block[4..16]);
-                let (d1, m1, d2, m2) = (d * s1, min * m1, d * s2, min * m2);
+                let (d1, m1) = scale_and_min(2 * g, block, d, min);
+                let (d2, m2) = scale_and_min(2 * g + 1, block, d, min);
                 let q = &block[16 + 32 * g..48 + 32 * g];
                 for j in 0..32 {
                     out[j] = d1 * (q[j] & 15) as f32 - m1;
@@ -94,9 +95,8 @@ multiversion! {
             let (d, min) = (half_at(block, 0), half_at(block, 2));
             let high = &block[16..48];
             for (g, out) in out.as_chunks_mut::<64>().0.iter_mut().enumerate() {
-                let (s1, m1) = scale_and_min(2 * g, &block[4..16]);
-                let (s2, m2) = scale_and_min(2 * g + 1, &block[4..16]);
-                let (d1, m1, d2, m2) = (d * s1, min * m1, d * s2, min * m2);
+                let (d1, m1) = scale_and_min(2 * g, block, d, min);
+                let (d2, m2) = scale_and_min(2 * g + 1, block, d, min);
                 let q = &block[48 + 32 * g..80 + 32 * g];
                 for j in 0..32 {
                     let (h1, h2) = (high[j] >> (2 * g) & 1, high[j] >> (2 * g + 1) & 1);

@@ -22,6 +22,7 @@ mod tests;
 use half::bf16;
 use rayon::prelude::*;
 
+use crate::engine::ops::Element;
 use crate::engine::ops::simd::multiversion;
 
 /// The 16 levels of NF4 (`get_4bit_type` in bitsandbytes' functional.py).
@@ -165,8 +166,7 @@ impl Source for f32 {
 
 impl Source for bf16 {
     fn value(self) -> f32 {
-        // `to_f32` asks whether it is a number first, which keeps loops from being vectorized.
-        f32::from_bits(u32::from(self.to_bits()) << 16)
+        self.widen()
     }
 }
 
