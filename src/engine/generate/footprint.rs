@@ -2,14 +2,17 @@
 
 use crate::engine::formats::StoredWeights;
 use crate::engine::model::{KvCache, Layout, LoadOptions, ModelConfig, PIECE, WorkspaceSize};
+use crate::engine::ops::Compute;
+use crate::engine::ops::gemm::{self, ThroughRank};
 use crate::engine::ops::rope::RopeTable;
+use crate::engine::peft::lora::AdapterShape;
 
 /// Bytes of a conversation, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
     /// The model as it will lie in memory.
     pub weights: u64,
-    /// A and B of every adapted linear.
+    /// A and B of every adapted linear, as they are and as single tokens read them.
     pub adapter: u64,
     /// Keys and values of the conversation so far.
     pub cache: u64,
@@ -35,15 +38,20 @@ impl Footprint {
         let logits = (2 * sequences + 1) * model.vocab * size_of::<f32>();
         Footprint {
             weights: options.loaded_bytes(stored),
-            adapter: parameters * size_of::<f32>() as u64,
+            adapter: parameters * size_of::<f32>() as u64 + laid_out(parameters, options.compute),
             cache: cache as u64,
             buffers: (layout.activation_bytes() + layout.scratch_bytes() + logits) as u64,
         }
     }
 
     /// Bytes of a session of `sequences` prompts of `tokens` tokens each and as many answers of `new`: keys and values,
-    /// and buffers; with an adapter of rank `rank`.
-    pub fn session(model: &ModelConfig, rank: usize, sequences: usize, tokens: usize, new: usize) -> (u64, u64) {
+    /// and buffers, the adapter as single tokens read it among them.
+    pub fn session(
+        model: &ModelConfig,
+        adapter: &AdapterShape,
+        compute: Compute,
+        (sequences, tokens, new): (usize, usize, usize),
+    ) -> (u64, u64) {
         if sequences == 0 || tokens == 0 {
             return (0, 0);
         }
@@ -51,18 +59,25 @@ impl Footprint {
         let rows = KvCache::rows_after(tokens, new);
         let cache = sequences * rows * model.layers.len() * 2 * model.kv_width() * float;
         let pass = (sequences * tokens).min(PIECE);
-        let columns = 2 * model.hidden + model.qkv_width() + model.q_width() + 3 * model.intermediate + rank;
+        let columns =
+            2 * model.hidden + model.qkv_width() + model.q_width() + 3 * model.intermediate + adapter.widest_rank();
         let post = if model.post_norms { model.hidden } else { 0 };
         let logits = 2 * sequences * model.vocab;
         let positions = (tokens + new).next_power_of_two().clamp(256, model.max_positions.max(256));
         let ropes: usize = model.ropes.iter().map(|r| RopeTable::bytes_of(r, positions)).sum();
-        (cache as u64, ((pass * (columns + post) + logits) * float + ropes) as u64)
+        let buffers = (pass * (columns + post) + logits) * float + ropes;
+        (cache as u64, buffers as u64 + laid_out(adapter.parameters, compute))
     }
 
     /// All of it.
     pub fn total(&self) -> u64 {
         self.weights + self.adapter + self.cache + self.buffers
     }
+}
+
+/// Bytes of an adapter of so many numbers as single tokens read it.
+fn laid_out(parameters: u64, compute: Compute) -> u64 {
+    ThroughRank::bytes_of(gemm::kernel(compute), parameters)
 }
 
 #[cfg(test)]
@@ -73,7 +88,6 @@ mod tests {
     use crate::engine::config::Quantization;
     use crate::engine::formats;
     use crate::engine::model::{Model, Session};
-    use crate::engine::ops::Compute;
 
     #[test]
     fn it_is_what_the_model_and_a_session_hold() {
@@ -83,7 +97,7 @@ mod tests {
         let model = Model::load(&source, &options, &mut |_, _| true).unwrap();
         // A multiple of the cache's block, so that there is no room for growth in it.
         let price = Footprint::of(&source.config, &stored, &options, 1000, 2, 256);
-        assert_eq!((price.weights, price.adapter), (model.bytes() as u64, 4000));
+        assert_eq!((price.weights, price.adapter), (model.bytes() as u64, 4000 + laid_out(1000, Compute::Bf16)));
         let mut session = Session::new(&model, None, &[false, false]).unwrap();
         let tokens = vec![7; 256];
         session.forward(&[(0, &tokens), (1, &tokens)], &AtomicBool::new(false)).unwrap();

@@ -7,6 +7,7 @@ use crate::engine::config::{Checkpointing, RunConfig};
 use crate::engine::formats::StoredWeights;
 use crate::engine::generate::Footprint;
 use crate::engine::model::{Layout, LoadOptions, ModelConfig, saved_count};
+use crate::engine::ops::Compute;
 use crate::engine::peft::{AdapterShape, LoraConfig};
 use crate::engine::{Error, Result};
 
@@ -100,7 +101,7 @@ impl Plan {
             adapter,
             optimizer: run.train.optimizer,
             layout: &layout,
-            samples: samples(model, adapter, &run.sample.prompts),
+            samples: samples(model, adapter, run.model.compute, &run.sample.prompts),
             segments,
             accumulation: run.train.grad_accumulation,
             blocks: Blocks::of(&options, stored),
@@ -138,10 +139,10 @@ impl Plan {
 }
 
 /// What answering the sample prompts takes, base and adapted one after the other.
-fn samples(model: &ModelConfig, adapter: &AdapterShape, prompts: &[String]) -> Samples {
+fn samples(model: &ModelConfig, adapter: &AdapterShape, compute: Compute, prompts: &[String]) -> Samples {
     // Tokens of a prompt are not known before it is tokenized: about one for three bytes, and the template's.
     let tokens = prompts.iter().map(|p| p.len() / 3 + 32).max().unwrap_or(0).min(model.max_positions);
     let new = crate::engine::train::SAMPLE_TOKENS.min(model.max_positions - tokens);
-    let (cache, buffers) = Footprint::session(model, adapter.widest_rank(), prompts.len(), tokens, new);
+    let (cache, buffers) = Footprint::session(model, adapter, compute, (prompts.len(), tokens, new));
     Samples { cache, buffers }
 }

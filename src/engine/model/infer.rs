@@ -3,11 +3,14 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use smallvec::SmallVec;
+
 use crate::engine::model::kv_cache::{KvCache, gather_rows};
 use crate::engine::model::{DecoderLayer, Linear, LinearKind, Model, RopeScaling};
+use crate::engine::ops::gemm::{self, FEW, FewOutput, ThroughRank};
 use crate::engine::ops::rope::RopeTable;
-use crate::engine::ops::{Mat, MatMut, attention, cross_entropy, elementwise, pool, rms_norm, rope, swiglu};
-use crate::engine::peft::lora::{Adapter, LoraPass};
+use crate::engine::ops::{Mat, MatMut, attention, cross_entropy, elementwise, linear, pool, rms_norm, rope, swiglu};
+use crate::engine::peft::lora::Adapter;
 use crate::engine::{Error, Result};
 
 /// Rows that go through the decoder at once: a long prompt is taken in pieces, so that buffers stay small while the
@@ -22,6 +25,8 @@ pub struct Session<'m> {
     adapter: Option<&'m Adapter>,
     /// Index into the adapter's modules by layer and kind.
     modules: Vec<Option<usize>>,
+    /// The adapter's modules once more, as single tokens read them.
+    laid_out: Vec<ThroughRank>,
     sequences: Vec<Sequence>,
     cache: KvCache,
     ropes: Vec<RopeTable>,
@@ -74,6 +79,9 @@ impl<'m> Session<'m> {
         for (i, m) in adapter.iter().flat_map(|a| a.modules.iter().enumerate()) {
             modules[m.layer * kinds + m.kind as usize] = Some(i);
         }
+        let kernel = gemm::kernel(model.compute);
+        let laid_out = adapter.iter().flat_map(|a| a.modules.iter().map(move |m| a.pass(m, model.compute)));
+        let laid_out = laid_out.map(|p| ThroughRank::new(kernel, p.module.scale, p.a(), p.b())).collect();
         let long_above = config.ropes.iter().filter_map(|r| match &r.scaling {
             RopeScaling::LongRope { original_max_positions, .. } => Some(*original_max_positions),
             _ => None,
@@ -82,6 +90,7 @@ impl<'m> Session<'m> {
             model,
             adapter,
             modules,
+            laid_out,
             sequences: adapted.iter().map(|&adapted| Sequence { adapted, tokens: Vec::new() }).collect(),
             cache: KvCache::new(config, adapted.len()),
             ropes: Vec::new(),
@@ -148,7 +157,8 @@ impl<'m> Session<'m> {
         let mut done = true;
         while done && !left.is_empty() {
             let (tokens, runs) = self.next_round(&mut left);
-            done = pool::run(|| self.round(&tokens, &runs, &mut logits, cancel));
+            let round = || self.round(&tokens, &runs, &mut logits, cancel);
+            done = if tokens.len() <= FEW { pool::with_helpers(round) } else { pool::run(round) };
         }
         self.buffers.logits = logits;
         if !done {
@@ -276,11 +286,9 @@ impl<'m> Session<'m> {
         b.qkv.resize(t * m.qkv_width(), 0.0);
         let normed = MatMut::new(&mut b.normed, t, h);
         rms_norm::forward(Mat::new(&b.x, t, h), &layer.attention_norm, m.norm_eps, normed);
-        for linear in kinds(layer, &[LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv]) {
-            let y = MatMut::new(&mut b.qkv, t, m.qkv_width());
-            let y = y.columns(m.linear_column(linear.kind), linear.weight.out_features);
-            self.linear(layer.index, linear, first, Mat::new(&b.normed, t, h), y, false, &mut b.lora_h);
-        }
+        let (x, y) = (Mat::new(&b.normed, t, h), MatMut::new(&mut b.qkv, t, m.qkv_width()));
+        let kinds = [LinearKind::Q, LinearKind::K, LinearKind::V, LinearKind::Qkv];
+        self.linears(layer, &kinds, first, x, y, false, &mut b.lora_h);
         layer.head_norms(m, MatMut::new(&mut b.qkv, t, m.qkv_width()));
         if let Some(table) = layer.config.rope.map(|r| &self.ropes[r]) {
             // One sequence after the other: which frequencies a sequence has follows from its own positions.
@@ -333,11 +341,9 @@ impl<'m> Session<'m> {
         b.gate_up.resize(t * 2 * i, 0.0);
         b.activated.resize(t * i, 0.0);
         rms_norm::forward(Mat::new(&b.x, t, h), &layer.mlp_norm, m.norm_eps, MatMut::new(&mut b.normed, t, h));
-        for linear in kinds(layer, &[LinearKind::Gate, LinearKind::Up, LinearKind::GateUp]) {
-            let y = MatMut::new(&mut b.gate_up, t, 2 * i);
-            let y = y.columns(m.linear_column(linear.kind), linear.weight.out_features);
-            self.linear(layer.index, linear, first, Mat::new(&b.normed, t, h), y, false, &mut b.lora_h);
-        }
+        let (x, y) = (Mat::new(&b.normed, t, h), MatMut::new(&mut b.gate_up, t, 2 * i));
+        let kinds = [LinearKind::Gate, LinearKind::Up, LinearKind::GateUp];
+        self.linears(layer, &kinds, first, x, y, false, &mut b.lora_h);
         swiglu::forward(Mat::new(&b.gate_up, t, 2 * i), m.activation, MatMut::new(&mut b.activated, t, i));
         let x = Mat::new(&b.activated, t, i);
         self.add(layer, LinearKind::Down, &layer.mlp_post_norm, runs, x, &mut b.x, &mut b.out, &mut b.lora_h);
@@ -357,44 +363,57 @@ impl<'m> Session<'m> {
     ) {
         let (t, h) = (x.rows, self.model.config.hidden);
         let first = self.first_adapted(runs);
-        for linear in kinds(layer, &[kind]) {
-            let Some(norm) = post_norm else {
-                self.linear(layer.index, linear, first, x, MatMut::new(y, t, h), true, lora_h);
-                continue;
-            };
-            out.resize(t * h, 0.0);
-            self.linear(layer.index, linear, first, x, MatMut::new(out, t, h), false, lora_h);
-            rms_norm::forward_in_place(MatMut::new(out, t, h), norm, self.model.config.norm_eps);
-            elementwise::add_in_place(MatMut::new(y, t, h), Mat::new(out, t, h));
-        }
+        let Some(norm) = post_norm else {
+            return self.linears(layer, &[kind], first, x, MatMut::new(y, t, h), true, lora_h);
+        };
+        out.resize(t * h, 0.0);
+        self.linears(layer, &[kind], first, x, MatMut::new(out, t, h), false, lora_h);
+        rms_norm::forward_in_place(MatMut::new(out, t, h), norm, self.model.config.norm_eps);
+        elementwise::add_in_place(MatMut::new(y, t, h), Mat::new(out, t, h));
     }
 
-    /// A linear of all rows, and the adapter's part on the rows from `first` on.
-    fn linear(
+    /// The linears of these kinds, which read the same x, into their columns of y, or added to them; with the adapter's part on
+    /// the rows from `first` on.
+    fn linears(
         &self,
-        layer: usize,
-        linear: &Linear,
+        layer: &DecoderLayer,
+        wanted: &[LinearKind],
         first: usize,
         x: Mat,
         mut y: MatMut,
         accumulate: bool,
         lora_h: &mut Vec<f32>,
     ) {
-        let compute = self.model.compute;
-        linear.forward(x, y.reborrow(), accumulate, compute);
-        let module = self.modules[layer * LinearKind::ALL.len() + linear.kind as usize];
-        let (Some(adapter), Some(module)) = (self.adapter, module) else { return };
-        let rows = x.rows - first;
-        if rows == 0 {
+        let (m, compute) = (&self.model.config, self.model.compute);
+        let linears: SmallVec<[&Linear; 4]> = layer.linears.iter().filter(|l| wanted.contains(&l.kind)).collect();
+        let module = |l: &Linear| self.modules[layer.index * LinearKind::ALL.len() + l.kind as usize];
+        let columns = |l: &Linear| (m.linear_column(l.kind), l.weight.out_features);
+        if x.rows <= FEW {
+            let parts = y.reborrow().split_columns(linears.iter().map(|l| columns(l)));
+            let outputs = linears.iter().zip(parts).map(|(l, c)| FewOutput {
+                c,
+                right: linear::rows(&l.weight),
+                beta: if accumulate { 1.0 } else { 0.0 },
+                adapter: module(l).map(|i| &self.laid_out[i]),
+            });
+            gemm::few_outputs(gemm::kernel(compute), x, first, outputs.collect());
+            for l in linears {
+                l.add_bias(y.reborrow().columns(columns(l).0, columns(l).1));
+            }
             return;
         }
-        let module = &adapter.modules[module];
-        let (a, b) = (&adapter.params[module.a_range()], &adapter.params[module.b_range()]);
-        let pass = LoraPass { module, a, b, dropout: None, compute };
-        lora_h.resize(rows * module.rank, 0.0);
-        let (cols, stride) = (y.cols, y.stride);
-        let y = MatMut::strided(&mut y.data[first * stride..], rows, cols, stride);
-        pass.forward(x.rows_range(first, rows), y, lora_h);
+        for l in linears {
+            let mut y = y.reborrow().columns(columns(l).0, columns(l).1);
+            l.forward(x, y.reborrow(), accumulate, compute);
+            let (Some(adapter), Some(i)) = (self.adapter, module(l)) else { continue };
+            let rows = x.rows - first;
+            if rows > 0 {
+                let pass = adapter.pass(&adapter.modules[i], compute);
+                lora_h.resize(rows * pass.module.rank, 0.0);
+                let y = MatMut::strided(&mut y.data[first * y.stride..], rows, y.cols, y.stride);
+                pass.forward(x.rows_range(first, rows), y, lora_h);
+            }
+        }
     }
 
     /// The first row of an adapted sequence; the number of rows when there is none.
@@ -402,9 +421,4 @@ impl<'m> Session<'m> {
         let first = runs.iter().find(|r| self.sequences[r.sequence].adapted);
         first.map_or(runs.last().map_or(0, |r| r.rows.end), |r| r.rows.start)
     }
-}
-
-/// The linears of a layer of these kinds.
-fn kinds<'a>(layer: &'a DecoderLayer, kinds: &'a [LinearKind]) -> impl Iterator<Item = &'a Linear> {
-    layer.linears.iter().filter(move |l| kinds.contains(&l.kind))
 }

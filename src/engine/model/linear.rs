@@ -33,6 +33,11 @@ impl Linear {
     pub fn forward(&self, x: Mat, mut y: MatMut, accumulate: bool, compute: Compute) {
         let beta = if accumulate { 1.0 } else { 0.0 };
         linear::forward(x, &self.weight, y.reborrow(), beta, compute);
+        self.add_bias(y);
+    }
+
+    /// `y += b`, if there is one.
+    pub fn add_bias(&self, y: MatMut) {
         if let Some(bias) = &self.bias {
             elementwise::add_bias(y, bias);
         }
@@ -85,9 +90,7 @@ impl<'a> Group<'a> {
         });
         sums(kernel, outputs.collect(), true);
         for Member { linear, column, .. } in &self.members {
-            if let Some(bias) = &linear.bias {
-                elementwise::add_bias(y.reborrow().columns(*column, bias.len()), bias);
-            }
+            linear.add_bias(y.reborrow().columns(*column, linear.weight.out_features));
         }
     }
 

@@ -94,6 +94,11 @@ pub(crate) struct ColumnsMut<'a> {
     _of: PhantomData<&'a mut [f32]>,
 }
 
+// SAFETY: it is a `&mut` of its columns.
+unsafe impl Send for ColumnsMut<'_> {}
+// SAFETY: nothing can be read or written through a shared one without a promise of its own.
+unsafe impl Sync for ColumnsMut<'_> {}
+
 impl<'a> From<MatMut<'a>> for ColumnsMut<'a> {
     fn from(m: MatMut<'a>) -> Self {
         Self { data: m.data.as_mut_ptr(), rows: m.rows, cols: m.cols, stride: m.stride, _of: PhantomData }

@@ -1,18 +1,16 @@
 //! Attention of a few queries over many cached keys: bound by reading the cache, which is read once for all the heads
 //! that share it, where it lies.
 
-use rayon::prelude::*;
-
 use super::forward::{Call, softmax_row};
 use crate::engine::ops::math::dot_body;
-use crate::engine::ops::scratch;
 use crate::engine::ops::simd::{fma, multiversion};
+use crate::engine::ops::{pool, scratch};
 
 /// From this number of queries on, packing the keys for matrix products pays.
 pub(super) const MANY: usize = 8;
 
-/// Multiply-adds below which waking other threads costs more than they save.
-const SMALL: usize = 1 << 18;
+/// Multiply-adds that are worth waking a thread for, and those that are when it is awake.
+const WORTH: [usize; 2] = [1 << 18, 1 << 14];
 
 pub(super) fn forward(call: &Call, segments: &[usize]) {
     let shape = call.shape;
@@ -21,12 +19,10 @@ pub(super) fn forward(call: &Call, segments: &[usize]) {
     let queries = |s: &usize| call.segments[*s].q.len();
     let scores = segments.iter().map(|s| queries(s) * shape.group() * call.segments[*s].k.len()).max().unwrap_or(0);
     let work: usize = segments.iter().map(|s| queries(s) * call.segments[*s].k.len() * 2 * call.q.cols).sum();
-    let run = |(s, h): &(usize, usize)| scratch::with(scores, |scores| heads(call, *s, *h, scores));
-    if work < SMALL {
-        tasks.iter().for_each(run);
-    } else {
-        tasks.par_iter().with_max_len(1).for_each(run);
-    }
+    pool::for_each_task(tasks.len(), work >= WORTH[usize::from(pool::leads())], |task| {
+        let (s, h) = tasks[task];
+        scratch::with(scores, |scores| heads(call, s, h, scores));
+    });
 }
 
 /// Keys that are read for one head after another while they are in the cache.

@@ -5,9 +5,6 @@
 //! them. A frozen weight and the adapter beside it are two terms of one sum, so the adapter costs no pass over C.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use rayon::prelude::*;
 
 use super::cut::{Cut, MOST_PARTS, cut};
 use super::few;
@@ -15,7 +12,7 @@ use super::operand::{Left, Right};
 use super::packed::Packed;
 use super::scratch::Scratch;
 use crate::engine::ops::cpu::{Kernel, Tile};
-use crate::engine::ops::{ColumnsMut, MatMut};
+use crate::engine::ops::{ColumnsMut, MatMut, pool};
 
 /// Products of fewer multiplications than this run on the calling thread: handing over costs about ten microseconds.
 pub(super) const SERIAL: usize = 1 << 18;
@@ -113,21 +110,7 @@ pub(crate) fn sums(kernel: &Kernel, mut outputs: Vec<Output>, parallel: bool) {
             return compute(kernel, cut, terms, target, panels, strips);
         }
     };
-    if threads == 1 || tasks == 1 {
-        (0..tasks).for_each(run);
-        return;
-    }
-    // Each thread takes the next task when it is done with one: no thread is left with a long list.
-    let next = AtomicUsize::new(0);
-    (0..threads.min(tasks)).into_par_iter().with_max_len(1).for_each(|_| {
-        loop {
-            let task = next.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks {
-                break;
-            }
-            run(task);
-        }
-    });
+    pool::for_each_task(tasks, threads > 1, run);
 }
 
 /// One task: `panels` of C for the rows of `strips`.

@@ -24,13 +24,16 @@ pub mod serial;
 mod takes;
 #[cfg(test)]
 mod tests;
+mod through_rank;
 mod weights;
 
 pub use bench::{Options as BenchOptions, Report as BenchReport, Row as BenchRow, bench};
 pub(crate) use driver::{Output, Term, product, sums};
+pub(crate) use few::{FewOutput, MOST_ROWS as FEW, outputs as few_outputs};
 pub(crate) use operand::{Left, Right};
 pub(crate) use packed::{Packed, strips};
 pub(crate) use takes::{SumTakes, product_takes, sums_take};
+pub(crate) use through_rank::ThroughRank;
 
 /// `c[m,n] = alpha·a[m,k]·b[n,k]ᵀ + beta·c`. Threaded.
 pub fn nt(alpha: f32, a: Mat, b: Mat, beta: f32, c: MatMut, compute: Compute) {

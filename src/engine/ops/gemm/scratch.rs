@@ -50,6 +50,17 @@ impl Scratch {
         self.lines.as_ptr().cast()
     }
 
+    /// The lanes, to read.
+    pub fn shared_lanes(&self) -> &[u32] {
+        // SAFETY: as in `lanes`.
+        unsafe { std::slice::from_raw_parts(self.pointer(), self.lines.len() * 16) }
+    }
+
+    /// The lanes as floating-point numbers, to read.
+    pub fn shared_floats(&self) -> &[f32] {
+        bytemuck::cast_slice(self.shared_lanes())
+    }
+
     /// The lanes as floating-point numbers.
     pub fn floats(&mut self) -> &mut [f32] {
         bytemuck::cast_slice_mut(self.lanes())

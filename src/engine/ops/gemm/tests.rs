@@ -5,7 +5,8 @@ use half::bf16;
 
 use super::*;
 use crate::engine::ops::cpu::round_bf16;
-use crate::engine::ops::linear;
+use crate::engine::ops::testing::with_threads;
+use crate::engine::ops::{linear, pool};
 use crate::engine::quant::{FrozenMatrix, GgufBlocks, Nf4Matrix};
 
 /// Numbers around zero that bfloat16 does not hold exactly.
@@ -246,6 +247,75 @@ fn any_number_of_threads_gives_the_same_bits() {
         let one = run(1, compute);
         for threads in [2, 3, 8] {
             assert!(run(threads, compute) == one, "{threads} threads, {compute:?}");
+        }
+    }
+}
+
+/// A linear of a few rows with its adapter on the last of them, beside the sums in 64 bits.
+#[test]
+fn few_rows_with_an_adapter() {
+    let (k, rank_of) = (576, [5, 16]);
+    for isa in isas() {
+        for compute in MODES {
+            let kernel = Kernel::of(isa, compute);
+            for (layout, w) in weights(70, k) {
+                let mut dense = vec![0.0; 70 * k];
+                w.dequantize_rows(0..70, &mut dense);
+                let dense = rounded(dense, compute);
+                for (m, first) in [(1, 0), (1, 1), (2, 1), (3, 1), (4, 0), (4, 3)] {
+                    for threads in [1, 3] {
+                        let what =
+                            format!("{isa:?} {compute:?} {layout}, {m} rows, adapted from {first}, {threads} threads");
+                        let x = numbers(m * k, 1);
+                        // Two outputs: 70 columns with one adapter, 30 of the same weight with another.
+                        let adapters = rank_of.map(|r| (numbers(r * k, 2), numbers(70 * r, 3)));
+                        let laid_out: Vec<ThroughRank> = adapters
+                            .iter()
+                            .zip(rank_of)
+                            .map(|((a, b), r)| ThroughRank::new(kernel, 0.5, Mat::new(a, r, k), Mat::new(b, 70, r)))
+                            .collect();
+                        let old = numbers(m * 140, 4);
+                        let mut y = old.clone();
+                        let c = MatMut::new(&mut y, m, 140).split_columns([(0, 70), (70, 70)].into_iter());
+                        let betas = [1.0, 0.0];
+                        let outputs = c.into_iter().zip(&laid_out).zip(betas).map(|((c, adapter), beta)| {
+                            few::FewOutput { c, right: linear::rows(&w), beta, adapter: Some(adapter) }
+                        });
+                        let outputs = outputs.collect();
+                        let input = Mat::new(&x, m, k);
+                        with_threads(threads, || pool::with_helpers(|| few::outputs(kernel, input, first, outputs)));
+
+                        let x = rounded(x, compute);
+                        let sum = |n: usize, f: &dyn Fn(usize) -> f64| (0..n).map(f).sum::<f64>();
+                        for (o, ((a, b), r)) in adapters.iter().zip(rank_of).enumerate() {
+                            let (a, b) = (rounded(a.clone(), compute), rounded(b.clone(), compute));
+                            for i in 0..m {
+                                let h = |n: usize| 0.5 * sum(k, &|j| f64::from(x[i * k + j]) * f64::from(a[n * k + j]));
+                                let h: Vec<f64> = (0..r).map(h).collect();
+                                let round = |h: f64| f64::from(rounded(vec![h as f32], compute)[0]);
+                                for j in 0..70 {
+                                    let frozen = |n: usize| f64::from(x[i * k + n]) * f64::from(dense[j * k + n]);
+                                    let b = |n: usize| if i >= first { f64::from(b[j * r + n]) } else { 0.0 };
+                                    let before = f64::from(betas[o] * old[i * 140 + o * 70 + j]);
+                                    let want = before + sum(k, &frozen) + sum(r, &|n| round(h[n]) * b(n));
+                                    let magnitude = sum(k, &|n| frozen(n).abs()) + sum(r, &|n| (h[n] * b(n)).abs());
+                                    // A number of h so near the border of two of bfloat16 may become either.
+                                    let either = sum(r, &|n| {
+                                        let near = [1.0 - 1e-5, 1.0 + 1e-5].map(|f| round(h[n] * f));
+                                        (near[0] - near[1]).abs() * b(n).abs()
+                                    });
+                                    let allowed = 2.0 * bound(k, magnitude + before.abs()) + either;
+                                    let got = f64::from(y[i * 140 + o * 70 + j]);
+                                    assert!(
+                                        (got - want).abs() <= allowed,
+                                        "{what}: [{i}, {j}] of {o} {got}, not {want}"
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }

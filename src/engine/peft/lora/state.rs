@@ -1,7 +1,8 @@
 //! The adapter's weights in one flat buffer, with the gradients in a second of the same layout.
 
-use super::LoraConfig;
+use super::{LoraConfig, LoraPass};
 use crate::engine::model::{LinearKind, ModelConfig};
+use crate::engine::ops::Compute;
 
 /// Where one adapted linear lies in the flat buffers.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,12 @@ impl Adapter {
     /// Numbers of A, then of B, of every module in order: the tensors that lie in `params`.
     pub fn tensor_sizes(&self) -> impl Iterator<Item = usize> {
         self.modules.iter().flat_map(|m| [m.a_range().len(), m.b_range().len()])
+    }
+
+    /// A module outside training.
+    pub fn pass<'a>(&'a self, module: &'a LoraModule, compute: Compute) -> LoraPass<'a> {
+        let (a, b) = (&self.params[module.a_range()], &self.params[module.b_range()]);
+        LoraPass { module, a, b, dropout: None, compute }
     }
 
     /// The module on a linear, if it is adapted.
