@@ -4,15 +4,16 @@
 use crate::engine::model::{Layout, LinearKind, ModelConfig};
 use crate::engine::peft::AdapterShape;
 
-/// A pass decodes every weight once a direction, however few tokens it has: as much time as this many tokens more take
-/// (measured, docs/performance.md).
+// Measured on two cores: docs/performance.md, "Memory".
+
+/// A pass decodes every weight once a direction, however few tokens it has: as much time as this many tokens more take.
 const PASS_TOKENS: f64 = 50.0;
 
-/// The head goes over its weights once for each chunk of logits: as much time as this many rows more take.
-const CHUNK_ROWS: f64 = 20.0;
+/// The head packs its weights anew for each chunk of logits: as much time as this many rows more take.
+const CHUNK_ROWS: f64 = 70.0;
 
 /// Time of writing a number to a file and reading it back, in multiplications, while the system's cache holds the file.
-const FILE_NUMBER: f64 = 500.0;
+const FILE_NUMBER: f64 = 2600.0;
 
 /// Relative time that a token of training takes; only ratios mean something.
 pub(super) fn time_per_token(m: &ModelConfig, adapter: &AdapterShape, layout: &Layout) -> f64 {

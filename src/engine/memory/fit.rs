@@ -507,7 +507,7 @@ mod tests {
             (file.settings(), file.label()),
             (vec!["train.checkpoint_offload=true".into()], "the layers' inputs in a file".into())
         );
-        assert!(file.time > 1.0 && file.time < 1.1, "{}", file.time);
+        assert!(file.time > 1.0 && file.time < 1.01, "layers of 8,192 numbers have much more to do: {}", file.time);
         // Operands of so large a batch are packed into what the logits took: fewer of them spare nothing.
         assert!(of(Lever::Logits).is_none());
         // Without layers that are computed again there is nothing to put into a file.
