@@ -47,9 +47,11 @@ fn run(changes: &[&str]) -> (Measured, Vec<u64>) {
 #[test]
 fn what_is_allocated_is_what_was_planned() {
     let _alone = alone();
-    let configurations: [&[&str]; 6] = [
+    let configurations: [&[&str]; 8] = [
         &["train.checkpointing=none"],
         &["train.checkpointing=per-layer", "method.rank=4", "data.max_seq_len=128"],
+        &["train.checkpointing=per-layer", "train.checkpoint_offload=true", "train.logits_chunk=32"],
+        &["train.checkpointing=auto", "train.logits_chunk=2000", "train.batch_size=3"],
         &["model.quantization=none", "model.compute=f32", "method.dropout=0", "train.batch_size=4"],
         &["data.packing=false", "train.batch_size=8", "method.target_modules=[\"q_proj\",\"v_proj\"]"],
         &["data.validation_fraction=0.1", "data.max_seq_len=1024"],

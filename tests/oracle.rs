@@ -7,13 +7,14 @@ mod common;
 mod decoder;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use common::{Random, architecture, architectures, expected, load, load_as, relative_error, sample, write_wide_model};
 use decoder::Oracle;
 use lora_studio::engine::config::Quantization;
 use lora_studio::engine::data::{Batch, Sample};
 use lora_studio::engine::formats;
-use lora_studio::engine::model::{Checkpointing, LinearKind, Model, ModelConfig, Workspace, WorkspaceSize};
+use lora_studio::engine::model::{Checkpointing, Layout, LinearKind, Model, ModelConfig, Workspace, WorkspaceSize};
 use lora_studio::engine::ops::Compute;
 use lora_studio::engine::ops::dropout::DropoutKey;
 use lora_studio::engine::peft::{Adapter, LoraConfig};
@@ -187,7 +188,7 @@ fn long_samples(random: &mut Random) -> Vec<Sample> {
 #[test]
 fn gradients_equal_autograd_on_a_wide_model() {
     let folder = tempfile::tempdir().unwrap();
-    write_wide_model(folder.path());
+    write_wide_model(folder.path(), 2);
     let model = load(folder.path(), Compute::F32);
     let mut random = Random::new(11);
     let config = LoraConfig { rank: 16, ..lora(model.config.linears(), 0.05) };
@@ -213,7 +214,7 @@ fn subjects(seed: u64) -> Vec<Subject> {
         Subject { samples: samples(&mut random, vocab), name, folder, random, _files: None }
     };
     let files = tempfile::tempdir().unwrap();
-    write_wide_model(files.path());
+    write_wide_model(files.path(), 2);
     let mut random = Random::new(seed);
     let samples = long_samples(&mut random);
     let folder = files.path().to_path_buf();
@@ -289,6 +290,51 @@ fn checkpointing_changes_no_bit() {
                 let other = bits(&engine(&model, &adapter, &batch, Some(KEY), &keep));
                 assert!(all == other, "{} {quantization:?} {compute:?} {keep:?}", s.name);
             }
+        }
+    }
+}
+
+/// Inputs of layers that wait in a file: the same bits, whatever the batch before, whichever layers are adapted or keep their
+/// forward, and after a validation or a pass that was given up.
+#[test]
+fn offloading_changes_no_bit() {
+    let files = tempfile::tempdir().unwrap();
+    write_wide_model(files.path(), 9);
+    let mut random = Random::new(12);
+    let samples = long_samples(&mut random);
+    let (large, small) = (Batch::of(&samples), Batch::of(&samples[..1]));
+    assert!(small.tokens.len() < large.tokens.len());
+    let model = load_as(files.path(), Quantization::Nf4, Compute::Bf16);
+    let whole = random.adapter(&model.config, lora(model.config.linears(), 0.1));
+    let mut upper = whole.clone();
+    upper.modules.retain(|m| m.layer >= 4);
+    for (what, adapter) in [("all layers", &whole), ("the upper layers", &upper)] {
+        let plain = |batch: &Batch| bits(&engine(&model, adapter, batch, Some(KEY), &Checkpointing::None));
+        let (plain_large, plain_small) = (plain(&large), plain(&small));
+        for (keep, in_file) in
+            [(Checkpointing::PerLayer, 6), (Checkpointing::KeepLast(2), 4), (Checkpointing::KeepLast(6), 0)]
+        {
+            let size = WorkspaceSize::of([&large]);
+            let layout = Layout::for_training(&model.config, model.compute, adapter, size, &keep).offload(true);
+            let bytes = layout.activation_bytes();
+            let without = layout.clone().offload(false);
+            assert_eq!(layout.in_file(), in_file, "{keep:?}");
+            assert_eq!(without.activation_bytes() - bytes, in_file * 4 * layout.stream_len);
+            let mut ws = Workspace::new(&model.config, layout, files.path()).unwrap();
+            let trained = |batch: &Batch, ws: &mut Workspace| {
+                let mut gradients = vec![0.0; adapter.params.len()];
+                let loss = model.loss_and_gradients(batch, adapter, 1.0, Some(KEY), &mut gradients, ws).unwrap();
+                bits(&(loss, gradients))
+            };
+            let name = format!("{what}, {keep:?}");
+            assert!(trained(&large, &mut ws) == plain_large, "{name}");
+            assert!(trained(&small, &mut ws) == plain_small, "{name}: a smaller batch");
+            let nll = model.nll(&large, Some(adapter), &mut ws).unwrap();
+            let mut others = Workspace::for_inference(&model, Some(adapter), WorkspaceSize::of([&large]));
+            assert!(nll == model.nll(&large, Some(adapter), &mut others).unwrap(), "{name}: validation");
+            let given_up = model.last_hidden(&large, Some(adapter), &[0], &mut ws, &AtomicBool::new(true)).unwrap();
+            assert!(given_up.is_none());
+            assert!(trained(&large, &mut ws) == plain_large, "{name}: once more");
         }
     }
 }

@@ -36,11 +36,11 @@ fn run(changes: &[&str]) -> RunConfig {
 fn settings(targets: &[&str]) -> Vec<RunConfig> {
     let mut all = Vec::new();
     for (checkpointing, targets) in ["none", "per-layer", "auto"].iter().zip(targets.iter().cycle()) {
-        for (packing, batch, rank, dropout, optimizer) in [
-            (true, 1, 1, "0", "adamw"),
-            (true, 64, 5, "0.1", "adamw-8bit"),
-            (false, 1, 8, "0", "adamw-8bit"),
-            (false, 3, 2, "0.05", "paged-adamw"),
+        for (packing, batch, rank, dropout, optimizer, offload, logits) in [
+            (true, 1, 1, "0", "adamw", true, 0),
+            (true, 64, 5, "0.1", "adamw-8bit", false, 7),
+            (false, 1, 8, "0", "adamw-8bit", false, 0),
+            (false, 3, 2, "0.05", "paged-adamw", true, 1),
         ] {
             all.push(run(&[
                 &format!("train.checkpointing={checkpointing}"),
@@ -50,6 +50,8 @@ fn settings(targets: &[&str]) -> Vec<RunConfig> {
                 &format!("method.dropout={dropout}"),
                 &format!("method.target_modules={targets}"),
                 &format!("train.optimizer={optimizer}"),
+                &format!("train.checkpoint_offload={offload}"),
+                &format!("train.logits_chunk={logits}"),
             ]));
         }
     }
@@ -111,6 +113,8 @@ fn compare(source: &ModelSource, quantizations: &[&str], targets: &[&str]) {
                     };
                     let of_step = |keep| {
                         let layout = Layout::for_training(m, model.compute, &adapter, size.clone(), &keep);
+                        let layout = layout.offload(run.train.checkpoint_offload);
+                        let layout = layout.chunk_logits(m.vocab, run.train.logits_chunk);
                         let optimizer = run.train.optimizer;
                         Plan::of_step(&model, &adapter, optimizer, &layout, segments, Program::default())
                     };

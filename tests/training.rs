@@ -151,11 +151,26 @@ fn adapter(dir: &Path) -> Vec<u8> {
 fn the_same_run_twice_gives_the_same_bits_however_much_is_recomputed() {
     let folder = tempfile::tempdir().unwrap();
     let mut results = Vec::new();
-    for (name, checkpointing) in [("a", "none"), ("b", "none"), ("c", "per-layer"), ("d", "auto")] {
+    // However much: all of it, a part, and with the layers' inputs in a file; and however few rows have logits at a time.
+    for (name, checkpointing, offload, logits) in [
+        ("a", "none", false, 0),
+        ("b", "none", false, 0),
+        ("c", "per-layer", false, 16),
+        ("d", "auto", false, 64),
+        ("e", "per-layer", true, 0),
+        ("f", "none", true, 1000),
+    ] {
         let dir = folder.path().join(name);
-        let (result, events) = run(&config(&dir, &[&format!("train.checkpointing={checkpointing}")]), &Control::new());
+        let changes = [
+            format!("train.checkpointing={checkpointing}"),
+            format!("train.checkpoint_offload={offload}"),
+            format!("train.logits_chunk={logits}"),
+        ];
+        let (result, events) = run(&config(&dir, &changes.each_ref().map(String::as_str)), &Control::new());
         result.unwrap();
         assert_eq!(curve(&events).len(), 8);
+        let names = files(&dir);
+        assert!(names.iter().all(|name| !name.starts_with(".tmp")), "nothing of the file is left: {names:?}");
         results.push((curve(&events), adapter(&dir)));
     }
     for other in &results[1..] {

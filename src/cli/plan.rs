@@ -78,6 +78,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         total_bytes: price.plan.total(),
         allocated_bytes: price.plan.allocated(),
         prepare_bytes: process::peak_resident_bytes(),
+        file_bytes: price.file_bytes,
         program,
         peak: price.plan.peak_phase(),
         fits,
@@ -114,6 +115,8 @@ struct Shown<'a> {
     allocated_bytes: u64,
     /// The most that reading the rows took.
     prepare_bytes: u64,
+    /// Of files in the run folder while it trains.
+    file_bytes: u64,
     program: Program,
     peak: Phase,
     fits: bool,
@@ -151,6 +154,9 @@ impl Shown<'_> {
             "memory     {} at most, in {phase}: {needed} and the program's own {program}",
             bytes(self.total_bytes)
         ))?;
+        if self.file_bytes > 0 {
+            say(format!("files      {} in the run folder while it trains", bytes(self.file_bytes)))?;
+        }
         let free = bytes(self.available_bytes);
         match self.fits {
             true => say(format!("fits       {needed} of {free} that are free"))?,

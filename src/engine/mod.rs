@@ -18,6 +18,7 @@ pub mod ops;
 pub mod peft;
 mod positioned;
 pub mod quant;
+mod scratch_file;
 pub mod train;
 
 #[cfg(test)]

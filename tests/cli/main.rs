@@ -182,6 +182,15 @@ fn a_run_is_planned_before_it_is_begun() {
     let fixed: Vec<&str> = settings.iter().flat_map(|s| ["--set", s]).collect();
     assert_eq!(plan(&[&small[..], &fixed].concat())["fits"], true);
 
+    // Three of the four layers' inputs stay in memory; moments are 8 bytes for each trained number.
+    assert_eq!(number(&whole, "file_bytes"), 0.0);
+    let files = ["--set", "train.checkpointing=per-layer", "--set", "train.checkpoint_offload=true"];
+    let input = plan(&files)["file_bytes"].as_f64().unwrap();
+    let stream = |b: &&Value| b["name"] == "inputs of the layers";
+    assert_eq!(input, number(buffers.iter().find(stream).unwrap(), "each"));
+    let paged = number(&plan(&["--set", "train.optimizer=paged-adamw"]), "file_bytes");
+    assert_eq!(paged, 8.0 * number(&whole, "trainable_parameters"));
+
     let text = place.ok(&[&["plan", &run][..], &set, &small].concat());
     assert!(text.contains("it fits with") && text.contains("--set 'train."), "{text}");
     assert!(place.usage(&["plan", &run, "--device-memory", "8 gigs"]).contains("not a size"));
@@ -426,7 +435,9 @@ fn a_killed_run_goes_on_with_the_same_bits() {
 fn a_killed_run_goes_on_with_the_same_bits_whatever_the_optimizer() {
     let place = Place::new();
     for kind in ["adamw-8bit", "paged-adamw"] {
-        let run = place.file("run.toml", &RUN.replace("rank = 4", "rank = 32"));
+        // The layers' inputs wait in a file, too: nothing of that is left either.
+        let offload = "[train]\ncheckpointing = \"per-layer\"\ncheckpoint_offload = true";
+        let run = place.file("run.toml", &RUN.replace("rank = 4", "rank = 32").replace("[train]", offload));
         let whole = place.path(&format!("{kind}-whole")).display().to_string();
         let killed = place.path(&format!("{kind}-killed"));
         let optimizer = format!("train.optimizer={kind}");

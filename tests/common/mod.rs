@@ -155,13 +155,13 @@ impl Random {
     }
 }
 
-/// A random Llama large enough that every kernel is split into blocks and over threads: 2 layers of 320 features, 5 query
+/// A random Llama large enough that every kernel is split into blocks and over threads: layers of 320 features, 5 query
 /// heads of 64 on one key and value head, 864 in the feed-forward, 1,003 tokens.
-pub fn write_wide_model(folder: &Path) {
+pub fn write_wide_model(folder: &Path, layers: usize) {
     let (hidden, heads, head, middle, vocab) = (320, 5, 64, 864, 1003);
     let config = serde_json::json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden, "intermediate_size": middle,
-        "num_hidden_layers": 2, "num_attention_heads": heads, "num_key_value_heads": 1, "head_dim": head,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": 1, "head_dim": head,
         "vocab_size": vocab, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
         "max_position_embeddings": 2048, "tie_word_embeddings": false, "torch_dtype": "float32",
         "bos_token_id": 1, "eos_token_id": 2,
@@ -172,7 +172,7 @@ pub fn write_wide_model(folder: &Path) {
         ("lm_head".to_string(), vec![vocab, hidden]),
         ("model.norm".to_string(), vec![hidden]),
     ];
-    for layer in 0..2 {
+    for layer in 0..layers {
         let linears = [
             ("self_attn.q_proj", heads * head, hidden),
             ("self_attn.k_proj", head, hidden),

@@ -19,10 +19,12 @@ TINY, SMALL, LARGE = "tiny", "small", "large"
 
 
 def configurations():
-    """(model, changes): sequence, batch, rank, targets, quantization, checkpointing, packing, dropout, samples."""
+    """(model, changes): sequence, batch, rank, targets, quantization, checkpointing, offload, logits, packing, dropout,
+    samples."""
     base = {"data.max_seq_len": 512, "train.batch_size": 1, "method.rank": 16, "method.dropout": 0.0,
             "method.target_modules": "all-linear", "model.quantization": "nf4", "model.compute": "bf16",
-            "train.checkpointing": "none", "data.packing": True, "train.grad_accumulation": 1, "train.optimizer": "adamw"}
+            "train.checkpointing": "none", "train.checkpoint_offload": False, "train.logits_chunk": 0,
+            "data.packing": True, "train.grad_accumulation": 1, "train.optimizer": "adamw"}
     variations = [
         {},
         {"train.checkpointing": "per-layer"},
@@ -38,6 +40,9 @@ def configurations():
         {"train.grad_accumulation": 4, "data.max_seq_len": 256},
         {"train.optimizer": "adamw-8bit", "method.rank": 64},
         {"train.optimizer": "paged-adamw", "method.rank": 64},
+        {"train.checkpointing": "per-layer", "train.checkpoint_offload": True},
+        {"train.logits_chunk": 32},
+        {"train.logits_chunk": 1024, "data.max_seq_len": 1024},
         {"model.double_quant": False},
         {"sample.prompts": ["What is 12 times 7?", "Tell me about the sea."], "data.max_seq_len": 256},
         {"data.validation_rows": 20, "data.max_seq_len": 256},
@@ -55,6 +60,8 @@ def configurations():
         {"data.max_seq_len": 64, "train.batch_size": 2, "method.dropout": 0.05},
         {"data.max_seq_len": 128, "train.optimizer": "adamw-8bit", "method.rank": 64},
         {"data.max_seq_len": 512, "train.checkpointing": "per-layer"},
+        {"data.max_seq_len": 512, "train.checkpointing": "per-layer", "train.checkpoint_offload": True},
+        {"data.max_seq_len": 512, "train.checkpointing": "per-layer", "train.logits_chunk": 512},
     ]
     for change in large:
         yield LARGE, {**base, **change}

@@ -57,6 +57,12 @@ pub(super) struct Args {
     /// What a layer keeps for its backward
     #[arg(long, default_value = "none", value_parser = words::<Checkpointing>(&["none", "per-layer", "auto"]))]
     checkpointing: Checkpointing,
+    /// The inputs of layers that are computed again wait in a file, which lies in the system's folder for temporary files
+    #[arg(long)]
+    checkpoint_offload: bool,
+    /// Rows whose logits exist at a time; 0: as many as 32 MiB hold
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=65536))]
+    logits_chunk: u32,
     /// How AdamW keeps its moments; the file of paged-adamw lies in the system's folder for temporary files
     #[arg(long, default_value = "adamw", value_parser = words::<OptimizerKind>(&["adamw", "adamw-8bit", "paged-adamw"]))]
     optimizer: OptimizerKind,

@@ -58,12 +58,14 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
     };
     let size = WorkspaceSize { tokens: seq * batch, longest: seq, supervised: (seq - 1) * batch };
     let layout = Layout::for_training(&model.config, model.compute, &adapter, size, &keep);
+    let layout = layout.offload(args.checkpoint_offload).chunk_logits(model.config.vocab, args.logits_chunk as usize);
     let plan_bytes = Plan::of_step(&model, &adapter, args.optimizer, &layout, batch, program).total();
-    let mut workspace = Workspace::new(&model.config, layout);
+    let scratch = std::env::temp_dir();
+    let mut workspace = Workspace::new(&model.config, layout, &scratch)?;
 
     let mut grads = vec![0.0; adapter.params.len()];
     let constants = AdamW { weight_decay: 0.01, ..AdamW::default() };
-    let mut optimizer = Optimizer::new(args.optimizer, constants, adapter.tensor_sizes(), &std::env::temp_dir())?;
+    let mut optimizer = Optimizer::new(args.optimizer, constants, adapter.tensor_sizes(), &scratch)?;
     let (mut losses, mut times, mut first_step_s) = (Vec::new(), Vec::new(), 0.0);
     for (step, ids) in tokens.chunks_exact(seq * batch).take(steps).enumerate() {
         let begun = Instant::now();
@@ -121,7 +123,8 @@ fn settings(args: &Args) -> serde_json::Value {
     serde_json::json!({
         "model": args.model, "data": args.data(), "seq": args.seq, "batch": args.batch, "steps": args.steps.unwrap_or(STEPS),
         "rank": args.rank, "quantization": args.quantization, "compute": args.compute,
-        "checkpointing": args.checkpointing, "optimizer": args.optimizer, "dropout": args.dropout, "threads": rayon::current_num_threads(),
+        "checkpointing": args.checkpointing, "checkpoint_offload": args.checkpoint_offload, "logits_chunk": args.logits_chunk,
+        "optimizer": args.optimizer, "dropout": args.dropout, "threads": rayon::current_num_threads(),
     })
 }
 

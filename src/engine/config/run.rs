@@ -281,6 +281,10 @@ pub struct TrainConfig {
     pub optimizer: OptimizerKind,
     /// What a layer keeps for its backward.
     pub checkpointing: Checkpointing,
+    /// The inputs of layers that are computed again wait in a file.
+    pub checkpoint_offload: bool,
+    /// Rows whose logits exist at a time; 0: as many as 32 MiB hold.
+    pub logits_chunk: usize,
     /// Seed of the initial adapter, the order of the rows and dropout.
     pub seed: u64,
 }
@@ -417,6 +421,8 @@ impl Default for TrainConfig {
             max_grad_norm: 1.0,
             optimizer: OptimizerKind::default(),
             checkpointing: Checkpointing::default(),
+            checkpoint_offload: false,
+            logits_chunk: 0,
             seed: 0,
         }
     }

@@ -267,6 +267,18 @@ pub const FIELDS: &[Field] = &[
         "How AdamW keeps its moments: in 32 bits, in 8 bits, or in a file that leaves memory when it is short.",
     ),
     of("train", "checkpointing", choice(&["none", "per-layer", "auto"]), "What a layer keeps for its backward."),
+    of(
+        "train",
+        "checkpoint_offload",
+        Kind::Bool,
+        "Inputs of layers that are computed again wait in a file: less memory, the same numbers, a little slower.",
+    ),
+    of(
+        "train",
+        "logits_chunk",
+        Kind::Integer { min: 0, max: 65536 },
+        "Rows whose logits exist at a time; 0: as many as 32 MiB hold. More are faster and take more memory.",
+    ),
     of("train", "seed", Kind::Integer { min: 0, max: i64::MAX }, "Seed of the adapter, the rows' order and dropout."),
     of("eval", "every", count(0), "Steps between two validation losses; 0: at the end only."),
     of("sample", "every", count(0), "Steps between two rounds of samples; 0: at the end only."),

@@ -1,7 +1,7 @@
 //! What cannot work, and what is unusual.
 
 use super::schema::{FIELDS, Kind};
-use super::{Quantization, RunConfig};
+use super::{Checkpointing, Quantization, RunConfig};
 use crate::engine::ops::Compute;
 use crate::engine::{Error, Result};
 
@@ -55,6 +55,14 @@ impl RunConfig {
                 key: "model.quantization".into(),
                 message: "model.quantization = \"none\" with compute = \"f32\" takes 32 bits a parameter; \
                           nf4 takes 4.13"
+                    .into(),
+            });
+        }
+        if self.train.checkpoint_offload && self.train.checkpointing == Checkpointing::None {
+            warnings.push(Warning {
+                key: "train.checkpoint_offload".into(),
+                message: "train.checkpoint_offload has no effect with checkpointing = \"none\": no layer is computed \
+                          again; set checkpointing to \"per-layer\" or \"auto\""
                     .into(),
             });
         }
@@ -158,6 +166,12 @@ mod tests {
         assert_eq!(blank.expect_err("blank").to_string(), "sample.prompts: prompt 2 is empty");
         assert_eq!(with(&["eval.every=5"]).validate().unwrap()[0].key, "eval.every");
         assert_eq!(with(&["eval.every=5", "data.validation_fraction=0.1"]).validate().unwrap(), []);
+        let offload = |checkpointing: &str| {
+            let run = with(&["train.checkpoint_offload=true", &format!("train.checkpointing={checkpointing}")]);
+            run.validate().unwrap().into_iter().map(|warning| warning.key).collect::<Vec<_>>()
+        };
+        assert_eq!(offload("none"), ["train.checkpoint_offload"]);
+        assert!(offload("per-layer").is_empty() && offload("auto").is_empty());
     }
 
     #[test]

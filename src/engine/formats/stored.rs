@@ -144,7 +144,14 @@ impl Stored {
     pub fn to_bf16(&self) -> Vec<bf16> {
         match self {
             Stored::Dense { dtype: DenseType::Bf16, bytes, .. } => convert::<2, _>(bytes, bf16::from_le_bytes),
-            other => other.to_f32().into_par_iter().with_min_len(CHUNK).map(bf16::from_f32).collect(),
+            Stored::Dense { dtype: DenseType::F16, bytes, .. } => {
+                convert::<2, _>(bytes, |b| bf16::from_f32(f16::from_le_bytes(b).to_f32()))
+            }
+            Stored::Dense { dtype: DenseType::F32, bytes, .. } => {
+                convert::<4, _>(bytes, |b| bf16::from_f32(f32::from_le_bytes(b)))
+            }
+            Stored::Nf4(m) => expand_rounded(self.elements(), |at, out| m.dequantize(at, out)),
+            Stored::Blocks(b) => expand_rounded(self.elements(), |at, out| b.dequantize(at, out)),
         }
     }
 }
@@ -169,5 +176,20 @@ fn convert<const N: usize, T: Send>(bytes: &[u8], one: impl Fn([u8; N]) -> T + S
 fn expand(elements: usize, write: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
     let mut values = vec![0.0; elements];
     values.par_chunks_mut(CHUNK).enumerate().for_each(|(i, out)| write(i * CHUNK, out));
+    values
+}
+
+/// The same, rounded a piece at a time: never all of them as `f32`.
+fn expand_rounded(elements: usize, write: impl Fn(usize, &mut [f32]) + Sync) -> Vec<bf16> {
+    const PIECE: usize = 1 << 12;
+    let mut values = vec![bf16::ZERO; elements];
+    values.par_chunks_mut(CHUNK).enumerate().for_each(|(i, out)| {
+        let mut piece = [0.0; PIECE];
+        for (j, out) in out.chunks_mut(PIECE).enumerate() {
+            let piece = &mut piece[..out.len()];
+            write(i * CHUNK + j * PIECE, piece);
+            out.iter_mut().zip(piece).for_each(|(out, x)| *out = bf16::from_f32(*x));
+        }
+    });
     values
 }

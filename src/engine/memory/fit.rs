@@ -14,6 +14,8 @@ use crate::units::bytes;
 const SHORTEST: usize = 64;
 /// Lengths are multiples of this.
 const LENGTH_STEP: usize = 64;
+/// Rows of logits that are offered: with fewer, the head's weights would be gone over too often.
+const LOGITS_CHUNKS: [usize; 7] = [32, 64, 128, 256, 512, 1024, 2048];
 /// Less than this share of the time is not worth a change.
 const WORTHWHILE: f64 = 0.01;
 
@@ -23,14 +25,24 @@ const WORTHWHILE: f64 = 0.01;
 pub enum Lever {
     /// Layers are computed twice: time.
     Checkpointing,
+    /// Fewer rows of logits at a time: a little time.
+    Logits,
     /// Fewer sequences at once, more micro-batches a step: the same gradients, a little time.
     Batch,
     /// The optimizer's state in fewer bits, or in a file.
     Optimizer,
+    /// The inputs of layers that are computed again in a file: a little time, and a disk that is waited for.
+    Offload,
     /// The frozen weights in 4 bits: a little exactness.
     Quantization,
     /// Shorter sequences: rows are cut.
     Length,
+}
+
+impl Lever {
+    /// Those that no row pays for, cheapest first.
+    const LOSSLESS: [Lever; 6] =
+        [Lever::Checkpointing, Lever::Logits, Lever::Batch, Lever::Optimizer, Lever::Offload, Lever::Quantization];
 }
 
 /// One change of settings.
@@ -128,8 +140,8 @@ pub fn make_it_fit(inputs: &Inputs, run: &RunConfig) -> Option<Offer> {
     }
     let mut changed = run.clone();
     let mut used = Vec::new();
-    'levers: for lever in [Lever::Checkpointing, Lever::Batch, Lever::Optimizer, Lever::Quantization, Lever::Length] {
-        let steps = smaller(lever, &changed);
+    'levers: for lever in Lever::LOSSLESS.into_iter().chain([Lever::Length]) {
+        let steps = smaller(lever, inputs, &changed);
         if !steps.is_empty() {
             used.push(lever);
         }
@@ -162,9 +174,8 @@ pub fn make_it_fit(inputs: &Inputs, run: &RunConfig) -> Option<Offer> {
 
 /// Every single change that saves memory, cheapest first, with what the run then takes: whether it is enough or not.
 pub fn smaller_runs(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
-    let levers = [Lever::Checkpointing, Lever::Batch, Lever::Optimizer, Lever::Quantization];
     let Ok(now) = Plan::price(inputs, run) else { return Vec::new() };
-    let smallest = levers.into_iter().filter_map(|lever| smaller(lever, run).pop());
+    let smallest = Lever::LOSSLESS.into_iter().filter_map(|lever| smaller(lever, inputs, run).pop());
     let offers = smallest.filter_map(|changed| offer(inputs, run, changed));
     offers.filter(|offer| offer.needed < now.plan.needed()).collect()
 }
@@ -190,9 +201,24 @@ pub fn make_it_faster(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
         let price = Plan::price(inputs, run).ok()?;
         (price.plan.needed() as f64 <= 0.9 * inputs.available_bytes as f64).then_some(price)
     };
-    let kept = Plan::price(inputs, run).map_or(0, |price| price.kept_layers());
+    let now = Plan::price(inputs, run).ok();
+    let kept = now.as_ref().map_or(0, Price::kept_layers);
     // Not at the cost of layers that would have to be computed twice.
     candidates.extend(larger.map(with_batch).find(|run| room(run).is_some_and(|price| price.kept_layers() >= kept)));
+    if run.train.checkpoint_offload {
+        let mut memory = run.clone();
+        memory.train.checkpoint_offload = false;
+        candidates.push(memory);
+    }
+    // The most rows of logits that there is room for.
+    let (rows, most) = now.map_or((0, 0), |price| (price.layout.logits_rows, price.layout.size.supervised));
+    let with_rows = |rows| {
+        let mut larger = run.clone();
+        larger.train.logits_chunk = rows;
+        larger
+    };
+    let more = LOGITS_CHUNKS.into_iter().rev().filter(|more| *more > rows && *more < 2 * most);
+    candidates.extend(more.map(with_rows).find(|run| room(run).is_some_and(|price| price.kept_layers() >= kept)));
     if run.train.optimizer != OptimizerKind::Adamw {
         let mut full = run.clone();
         full.train.optimizer = OptimizerKind::Adamw;
@@ -206,7 +232,7 @@ pub fn make_it_faster(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
 }
 
 /// The run with one lever pulled, step by step: each takes less than the one before.
-fn smaller(lever: Lever, run: &RunConfig) -> Vec<RunConfig> {
+fn smaller(lever: Lever, inputs: &Inputs, run: &RunConfig) -> Vec<RunConfig> {
     let mut steps = Vec::new();
     let mut step = |change: &dyn Fn(&mut RunConfig)| {
         let mut changed = run.clone();
@@ -220,6 +246,12 @@ fn smaller(lever: Lever, run: &RunConfig) -> Vec<RunConfig> {
                 step(&|run| run.train.checkpointing = Checkpointing::Auto);
             }
         }
+        Lever::Logits => {
+            let rows = Plan::price(inputs, run).map_or(0, |price| price.layout.logits_rows);
+            for fewer in LOGITS_CHUNKS.into_iter().rev().filter(|fewer| *fewer < rows) {
+                step(&|run| run.train.logits_chunk = fewer);
+            }
+        }
         Lever::Batch => {
             let (batch, accumulation) = (run.train.batch_size, run.train.grad_accumulation);
             let effective = batch.saturating_mul(accumulation);
@@ -230,6 +262,11 @@ fn smaller(lever: Lever, run: &RunConfig) -> Vec<RunConfig> {
         Lever::Optimizer => {
             for kind in smaller_optimizers(run.train.optimizer) {
                 step(&|run| run.train.optimizer = *kind);
+            }
+        }
+        Lever::Offload => {
+            if run.train.checkpointing != Checkpointing::None && !run.train.checkpoint_offload {
+                step(&|run| run.train.checkpoint_offload = true);
             }
         }
         Lever::Quantization => {
@@ -265,6 +302,8 @@ fn put(lever: Lever, from: &RunConfig, to: &mut RunConfig) {
             (to.train.batch_size, to.train.grad_accumulation) = (from.train.batch_size, from.train.grad_accumulation);
         }
         Lever::Optimizer => to.train.optimizer = from.train.optimizer,
+        Lever::Logits => to.train.logits_chunk = from.train.logits_chunk,
+        Lever::Offload => to.train.checkpoint_offload = from.train.checkpoint_offload,
         Lever::Quantization => {
             (to.model.quantization, to.model.double_quant) = (from.model.quantization, from.model.double_quant);
         }
@@ -308,6 +347,10 @@ fn changes(from: &RunConfig, to: &RunConfig, after: &Price) -> Vec<Change> {
         let name = to.train.checkpointing.name();
         add(Lever::Checkpointing, vec![format!("train.checkpointing=\"{name}\"")], label);
     }
+    if from.train.logits_chunk != to.train.logits_chunk {
+        let rows = to.train.logits_chunk;
+        add(Lever::Logits, vec![format!("train.logits_chunk={rows}")], format!("logits of {rows} rows at a time"));
+    }
     let (batch, accumulation) = (to.train.batch_size, to.train.grad_accumulation);
     if from.train.batch_size != batch {
         let settings = vec![format!("train.batch_size={batch}"), format!("train.grad_accumulation={accumulation}")];
@@ -320,6 +363,11 @@ fn changes(from: &RunConfig, to: &RunConfig, after: &Price) -> Vec<Change> {
     if from.train.optimizer != to.train.optimizer {
         let kind = to.train.optimizer;
         add(Lever::Optimizer, vec![format!("train.optimizer=\"{}\"", kind.name())], optimizer_label(kind).into());
+    }
+    if from.train.checkpoint_offload != to.train.checkpoint_offload {
+        let offload = to.train.checkpoint_offload;
+        let label = if offload { "the layers' inputs in a file" } else { "the layers' inputs in memory" };
+        add(Lever::Offload, vec![format!("train.checkpoint_offload={offload}")], label.into());
     }
     if (from.model.quantization, from.model.double_quant) != (to.model.quantization, to.model.double_quant) {
         let settings = vec!["model.quantization=\"nf4\"".into(), "model.double_quant=true".into()];
@@ -348,6 +396,11 @@ mod tests {
     use crate::engine::model::ModelConfig;
     use crate::engine::ops::cpu::Isa;
 
+    /// The shape of SmolLM2-135M.
+    fn small_model() -> ModelConfig {
+        ModelConfig::llama(576, 1536, 30, 9, 3, 64, 49_152)
+    }
+
     struct Case {
         model: ModelConfig,
         stored: StoredWeights,
@@ -355,7 +408,10 @@ mod tests {
 
     impl Case {
         fn new() -> Case {
-            let model = table::largest_known();
+            Case::of(table::largest_known())
+        }
+
+        fn of(model: ModelConfig) -> Case {
             Case { stored: StoredWeights::dense(&model, DenseType::Bf16), model }
         }
 
@@ -416,28 +472,74 @@ mod tests {
     #[test]
     fn rows_are_cut_last_and_it_is_said() {
         let case = Case::new();
-        let mut least = run();
+        // So long that a step takes more than loading does.
+        let mut long = run();
+        long.data.max_seq_len = 16_384;
+        let mut least = long.clone();
         least.train.checkpointing = Checkpointing::PerLayer;
         (least.train.batch_size, least.train.grad_accumulation) = (1, 16);
         least.train.optimizer = smaller_optimizers(least.train.optimizer).last().copied().unwrap_or_default();
+        least.train.checkpoint_offload = true;
         least.model.quantization = Quantization::Nf4;
-        least.data.max_seq_len = 448;
-        let offer = make_it_fit(&case.inputs(case.needed(&least)), &run()).unwrap();
-        assert!(offer.cuts_rows() && offer.label().ends_with("rows cut at 448 tokens"), "{offer:?}");
+        least.data.max_seq_len = 16_000;
+        let offer = make_it_fit(&case.inputs(case.needed(&least)), &long).unwrap();
+        assert!(offer.cuts_rows() && offer.label().ends_with("rows cut at 16000 tokens"), "{offer:?}");
         assert_eq!(offer.verb(), "Make it fit, and cut rows");
-        assert_eq!(make_it_fit(&case.inputs(1 << 30), &run()), None, "no setting makes 70 billion numbers fit");
-        let refused = refuse(&case.inputs(case.needed(&least)), &run()).unwrap_err().to_string();
-        assert!(refused.contains("data.max_seq_len=448, which cuts longer rows"), "{refused}");
-        let refused = refuse(&case.inputs(1 << 30), &run()).unwrap_err().to_string();
+        assert_eq!(make_it_fit(&case.inputs(1 << 30), &long), None, "no setting makes 70 billion numbers fit");
+        let refused = refuse(&case.inputs(case.needed(&least)), &long).unwrap_err().to_string();
+        assert!(refused.contains("data.max_seq_len=16000, which cuts longer rows"), "{refused}");
+        let refused = refuse(&case.inputs(1 << 30), &long).unwrap_err().to_string();
         assert!(refused.ends_with("choose a smaller model, or close other programs"), "{refused}");
     }
 
     #[test]
-    fn with_room_to_spare_layers_are_kept_and_batches_grow() {
+    fn logits_and_inputs_of_layers_are_levers_with_a_price() {
         let case = Case::new();
+        let mut layers = run();
+        layers.train.checkpointing = Checkpointing::PerLayer;
+        let now = case.needed(&layers);
+        let offers = smaller_runs(&case.inputs(now), &layers);
+        let of = |lever| offers.iter().find(|o| o.changes[0].lever == lever);
+        // 8 × 512 tokens of 80 layers with 8,192 numbers, but for the three that stay in memory.
+        let file = of(Lever::Offload).unwrap();
+        assert_eq!(now - file.needed, (80 - 3) * 8 * 512 * 8192 * 4);
+        assert_eq!(
+            (file.settings(), file.label()),
+            (vec!["train.checkpoint_offload=true".into()], "the layers' inputs in a file".into())
+        );
+        assert!(file.time > 1.0 && file.time < 1.01, "layers of 8,192 numbers have much more to do: {}", file.time);
+        // Operands of so large a batch are packed into what the logits took: fewer of them spare nothing.
+        assert!(of(Lever::Logits).is_none());
+        // Without layers that are computed again there is nothing to put into a file.
+        let none = smaller_runs(&case.inputs(now), &run());
+        assert!(none.iter().all(|o| o.changes[0].lever != Lever::Offload));
+
+        let case = Case::of(small_model());
+        let mut layers = table::usual_run();
+        layers.train.checkpointing = Checkpointing::PerLayer;
+        let now = case.needed(&layers);
+        let logits = smaller_runs(&case.inputs(now), &layers).into_iter().find(|o| o.changes[0].lever == Lever::Logits);
+        let logits = logits.unwrap();
+        assert_eq!(logits.settings(), ["train.logits_chunk=32"]);
+        // 160 rows of 49,152 numbers before.
+        assert!(now - logits.needed > 100 * 49_152 * 4 && logits.time > 1.01, "{now} {logits:?}");
+        // It comes before the file, and as little of it as is enough.
+        let enough = make_it_fit(&case.inputs(now - 49_152), &layers).unwrap();
+        assert_eq!(enough.settings(), ["train.logits_chunk=128"]);
+    }
+
+    #[test]
+    fn with_room_to_spare_layers_are_kept_and_batches_grow() {
+        let case = Case::of(small_model());
         let mut slow = table::usual_run();
         slow.train.checkpointing = Checkpointing::PerLayer;
+        slow.train.checkpoint_offload = true;
+        slow.train.logits_chunk = 32;
         let offers = make_it_faster(&case.inputs(1 << 40), &slow);
+        let levers: Vec<Lever> = offers.iter().flat_map(|o| &o.changes).map(|c| c.lever).collect();
+        for lever in [Lever::Checkpointing, Lever::Logits, Lever::Batch, Lever::Offload] {
+            assert!(levers.contains(&lever), "{lever:?} among {levers:?}");
+        }
         assert!(
             offers.len() >= 2 && offers.iter().all(|o| o.time < 0.99 && o.needed > case.needed(&slow)),
             "{offers:?}"

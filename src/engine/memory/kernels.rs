@@ -87,7 +87,7 @@ pub(super) fn step(
         window: None,
         compute: blocks.compute,
     };
-    let head = (layout.size.supervised, m.hidden, m.vocab);
+    let (rows, head) = ((layout.size.supervised, layout.logits_rows), (m.hidden, m.vocab));
     let group = |kinds: &[LinearKind]| {
         let of = m.linears().iter().copied().filter(|kind| kinds.contains(kind));
         let member = |kind: LinearKind| (m.linear_shape(kind).0, adapter.ranks[kind as usize]);
@@ -109,10 +109,10 @@ pub(super) fn step(
         }
         if forward == 0 {
             let mut kept = kept.clone();
-            cross_entropy::takes(kernel, head, blocks.head, false, &mut kept, threads);
+            cross_entropy::takes(kernel, rows, head, blocks.head, false, &mut kept, threads);
             forward = kept.bytes();
         }
-        cross_entropy::takes(kernel, head, blocks.head, true, &mut kept, threads);
+        cross_entropy::takes(kernel, rows, head, blocks.head, true, &mut kept, threads);
         for group in [&down, &gate_up, &o] {
             group.backward_takes(kernel, t, &mut kept, threads);
         }

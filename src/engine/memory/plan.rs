@@ -8,7 +8,6 @@ use crate::engine::config::OptimizerKind;
 use crate::engine::digest;
 use crate::engine::formats::WRITE_BUFFER;
 use crate::engine::model::{Layout, Model, ModelConfig, WeightBytes};
-use crate::engine::ops::cross_entropy;
 use crate::engine::ops::gemm::scratch::Kept;
 use crate::engine::ops::rope::RopeTable;
 use crate::engine::peft::{Adapter, AdapterShape};
@@ -261,7 +260,7 @@ impl Plan {
         list.one(Item::Scratch, "gradient of the stream", 4 * layout.gradient as u64, Phase::Backward);
 
         let kernels = kernels::step(p.model, p.adapter, layout, p.segments, p.blocks, p.machine);
-        let logits = cross_entropy::logits_bytes(p.model.vocab).min(kernels.forward);
+        let logits = (layout.logits_rows * p.model.vocab * size_of::<f32>()).min(kernels.forward);
         let all = kernels.all.bytes();
         list.one(Item::Logits, "a chunk", logits as u64, Phase::Forward);
         let (forward, all) = (kernels.forward - logits, all - logits);
@@ -292,10 +291,11 @@ impl Plan {
         self.kernels.reserve();
     }
 
-    /// So many buffers for what a layer keeps from its forward.
-    pub(super) fn keep(&mut self, count: usize) {
-        let kept = |b: &&mut Buffer| b.item == Item::Activations && b.name != STREAM;
-        self.buffers.iter_mut().filter(kept).for_each(|b| b.count = count as u32);
+    /// So many buffers for the inputs of layers and for what a layer keeps from its forward as the layout has now.
+    pub(super) fn keep(&mut self, layout: &Layout) {
+        for b in self.buffers.iter_mut().filter(|b| b.item == Item::Activations) {
+            b.count = if b.name == STREAM { layout.stream } else { layout.saved_count } as u32;
+        }
     }
 
     /// The most that is needed at a time from a phase on, beside the program.

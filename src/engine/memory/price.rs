@@ -3,10 +3,10 @@
 use super::kernels::Blocks;
 use super::plan::{Loading, Parts, Phase, Samples};
 use super::{BatchShape, Machine, Plan, Program};
-use crate::engine::config::{Checkpointing, RunConfig};
+use crate::engine::config::{Checkpointing, OptimizerKind, RunConfig};
 use crate::engine::formats::StoredWeights;
 use crate::engine::generate::Footprint;
-use crate::engine::model::{Layout, LoadOptions, ModelConfig, saved_count};
+use crate::engine::model::{Layout, LoadOptions, ModelConfig};
 use crate::engine::ops::Compute;
 use crate::engine::peft::{AdapterShape, LoraConfig};
 use crate::engine::{Error, Result};
@@ -43,6 +43,8 @@ pub struct Price {
     pub layout: Layout,
     /// What is trained.
     pub adapter: AdapterShape,
+    /// Bytes of the files that the run keeps beside its memory while it trains: a paged optimizer's, the layers' inputs.
+    pub file_bytes: u64,
     /// Numbers that are trained.
     pub trainable_parameters: u64,
     /// Numbers of the model and the adapter.
@@ -57,7 +59,7 @@ impl Price {
 
     /// Layers of the model.
     pub fn layers(&self) -> usize {
-        self.layout.stream - 1
+        self.layout.layers
     }
 }
 
@@ -93,7 +95,8 @@ impl Plan {
         let options = LoadOptions::of_run(&run.model);
         let layers = model.layers.len();
         let (allocated, mapped) = options.reading_bytes(stored);
-        let mut layout = Layout::for_shape(model, run.model.compute, adapter, size, layers);
+        let layout = Layout::for_shape(model, run.model.compute, adapter, size, layers);
+        let mut layout = layout.offload(run.train.checkpoint_offload).chunk_logits(model.vocab, run.train.logits_chunk);
         let mut plan = Plan::new(&Parts {
             model,
             weights: options.weight_bytes(stored),
@@ -116,20 +119,22 @@ impl Plan {
                 let budget = (inputs.available_bytes as f64 * SHARE) as u64;
                 let later = plan.most_from(Phase::Forward);
                 let loading = plan.bytes_in(Phase::Load);
-                let saved = layout.saved.bytes() as u64;
+                let all = layout.activation_bytes();
                 (0..=layers)
                     .rev()
                     .find(|keep| {
-                        let spared = saved * (layers - saved_count(layers, *keep)) as u64;
+                        let spared = (all - layout.activation_bytes_with(*keep)) as u64;
                         loading.max(later - spared) <= budget
                     })
                     .unwrap_or(0)
             }
         };
         layout.keep_layers(kept);
-        plan.keep(layout.saved_count);
+        plan.keep(&layout);
+        let moments = if run.train.optimizer == OptimizerKind::PagedAdamw { 8 * adapter.parameters } else { 0 };
         Ok(Price {
             plan,
+            file_bytes: moments + (4 * layout.in_file() * layout.stream_len) as u64,
             adapter: adapter.clone(),
             trainable_parameters: adapter.parameters,
             total_parameters: stored.parameters() + adapter.parameters,

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::data::Batch;
 use crate::engine::model::layer::DecoderLayer;
+use crate::engine::model::offload::RING;
 use crate::engine::model::{ModelConfig, Pass, WeightBytes, Workspace};
 use crate::engine::ops::dropout::DropoutKey;
 use crate::engine::ops::{Compute, Mat, MatMut, cross_entropy, pool, rms_norm};
@@ -89,11 +90,12 @@ impl Model {
     pub fn nll(&self, batch: &Batch, adapter: Option<&Adapter>, ws: &mut Workspace) -> Result<Vec<f32>> {
         self.check(batch, ws)?;
         pool::run(|| {
-            let last = self.forward(batch, adapter, None, ws);
+            let last = self.forward(batch, adapter, None, ws, None)?;
             let n = self.gather_head_rows(batch, last, ws);
             let hidden = Mat::new(&ws.head.normed, n, self.config.hidden);
             let nll = &mut ws.head.nll[..n];
-            cross_entropy::forward(hidden, self.head(), &ws.target_ids, self.config.final_softcap, nll, self.compute);
+            let (softcap, chunk) = (self.config.final_softcap, ws.layout.logits_rows);
+            cross_entropy::forward(hidden, self.head(), &ws.target_ids, softcap, nll, chunk, self.compute);
             Ok(nll.to_vec())
         })
     }
@@ -114,9 +116,9 @@ impl Model {
             return Err(Error::Other("the adapter has no modules: nothing to train".into()));
         };
         pool::run(|| {
-            let last = self.forward(batch, Some(adapter), dropout, ws);
+            let last = self.forward(batch, Some(adapter), dropout, ws, Some(lowest))?;
             let loss = self.loss_and_head_gradient(batch, last, scale, ws);
-            self.backward(batch.tokens.len(), lowest, adapter, dropout, grads, ws);
+            self.backward(batch.tokens.len(), lowest, adapter, dropout, grads, ws)?;
             Ok(loss)
         })
     }
@@ -137,6 +139,7 @@ impl Model {
             scale,
             d_head,
             nll,
+            ws.layout.logits_rows,
             self.compute,
         );
         let loss: f64 = nll.iter().map(|&x| f64::from(x)).sum();
@@ -166,7 +169,7 @@ impl Model {
         dropout: Option<DropoutKey>,
         grads: &mut [f32],
         ws: &mut Workspace,
-    ) {
+    ) -> Result<()> {
         let m = &self.config;
         let pass = Pass {
             adapter: Some(adapter),
@@ -179,15 +182,29 @@ impl Model {
         };
         for layer in self.layers[lowest..].iter().rev() {
             let l = layer.index;
-            let slot = ws.slot(l);
+            let (slot, input) = (ws.slot(l), ws.layout.stream_slot(l));
+            if let Some(offload) = &mut ws.offload
+                && l < ws.layout.rotating
+            {
+                offload.wait(l, &mut ws.stream)?;
+            }
             let saved = &mut ws.saved[slot];
             // The highest of the recomputed layers was the last to use the shared buffers: they still hold its forward.
             if l + 1 < ws.layout.recomputed {
-                layer.forward(m, &ws.stream[l], None, saved, &mut ws.scratch, &mut ws.lora, &pass);
+                layer.forward(m, &ws.stream[input], None, saved, &mut ws.scratch, &mut ws.lora, &pass);
             }
             let d = &mut ws.gradient[..t * m.hidden];
-            layer.backward(m, d, &ws.stream[l], saved, &mut ws.scratch, &mut ws.lora, &pass, grads, l > lowest);
+            let x = &ws.stream[input];
+            layer.backward(m, d, x, saved, &mut ws.scratch, &mut ws.lora, &pass, grads, l > lowest);
+            // What a layer two below needs is read into the buffer that is free now.
+            if let Some(offload) = &mut ws.offload
+                && l < ws.layout.rotating
+                && l >= lowest + RING
+            {
+                offload.fetch(l - RING, &mut ws.stream, t * m.hidden)?;
+            }
         }
+        Ok(())
     }
 
     /// Logits of the rows in `positions`, `[positions, vocab]`.
@@ -200,7 +217,7 @@ impl Model {
     ) -> Result<Vec<f32>> {
         self.check(batch, ws)?;
         let m = &self.config;
-        let last = self.forward(batch, adapter, None, ws);
+        let last = self.forward(batch, adapter, None, ws, None)?;
         let rows: Vec<f32> =
             positions.iter().flat_map(|&p| ws.stream[last][p * m.hidden..][..m.hidden].iter().copied()).collect();
         Ok(self.head_logits(&rows))
@@ -231,24 +248,26 @@ impl Model {
         cancel: &AtomicBool,
     ) -> Result<Option<Vec<f32>>> {
         self.check(batch, ws)?;
-        if !self.forward_while(batch, adapter, None, ws, &|| !cancel.load(Ordering::Relaxed)) {
+        if !self.forward_while(batch, adapter, None, ws, None, &|| !cancel.load(Ordering::Relaxed))? {
             return Ok(None);
         }
         let h = self.config.hidden;
-        let last = &ws.stream[self.layers.len() % ws.stream.len()];
+        let last = &ws.stream[ws.layout.stream_slot(self.layers.len())];
         Ok(Some(positions.iter().flat_map(|&p| last[p * h..][..h].iter().copied()).collect()))
     }
 
-    /// Embedding and layers; returns the index in `ws.stream` of the last layer's output.
+    /// Embedding and layers; returns the index in `ws.stream` of the last layer's output. The inputs of the layers from `kept`
+    /// on are kept for their backward.
     fn forward(
         &self,
         batch: &Batch,
         adapter: Option<&Adapter>,
         dropout: Option<DropoutKey>,
         ws: &mut Workspace,
-    ) -> usize {
-        self.forward_while(batch, adapter, dropout, ws, &|| true);
-        self.layers.len() % ws.stream.len()
+        kept: Option<usize>,
+    ) -> Result<usize> {
+        self.forward_while(batch, adapter, dropout, ws, kept, &|| true)?;
+        Ok(ws.layout.stream_slot(self.layers.len()))
     }
 
     /// [`Model::forward`] that asks before each layer whether to go on; false when it did not.
@@ -258,11 +277,17 @@ impl Model {
         adapter: Option<&Adapter>,
         dropout: Option<DropoutKey>,
         ws: &mut Workspace,
+        kept: Option<usize>,
         go_on: &dyn Fn() -> bool,
-    ) -> bool {
+    ) -> Result<bool> {
         ws.lay_out(batch);
+        if let Some(offload) = &mut ws.offload {
+            offload.settle(&mut ws.stream);
+        }
         let t = batch.tokens.len();
-        self.embed(&batch.tokens, &mut ws.stream[0][..t * self.config.hidden]);
+        let len = t * self.config.hidden;
+        let first = ws.layout.stream_slot(0);
+        self.embed(&batch.tokens, &mut ws.stream[first][..len]);
         let pass = Pass {
             adapter,
             dropout,
@@ -272,18 +297,28 @@ impl Model {
             lora_h_at: &ws.layout.lora_h_at,
             ropes: &ws.ropes,
         };
-        let buffers = ws.stream.len();
         for layer in &self.layers {
             if !go_on() {
-                return false;
+                return Ok(false);
             }
-            let (from, to) = (layer.index % buffers, (layer.index + 1) % buffers);
-            let slot = ws.slot(layer.index);
+            let l = layer.index;
+            let (from, to) = (ws.layout.stream_slot(l), ws.layout.stream_slot(l + 1));
+            if let Some(offload) = &mut ws.offload
+                && l + 1 < ws.layout.rotating
+            {
+                offload.wait(l + 1, &mut ws.stream)?;
+            }
+            let slot = ws.slot(l);
             let [x, y] = ws.stream.get_disjoint_mut([from, to]).expect("two buffers of the stream");
             let saved = &mut ws.saved[slot];
             layer.forward(&self.config, x, Some(y), saved, &mut ws.scratch, &mut ws.lora, &pass);
+            if let Some(offload) = &mut ws.offload
+                && kept.is_some_and(|lowest| l >= lowest)
+            {
+                offload.put(l, &mut ws.stream, len)?;
+            }
         }
-        true
+        Ok(true)
     }
 
     /// Copies the supervised rows of the last output together and norms them; returns their number.

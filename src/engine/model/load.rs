@@ -85,15 +85,10 @@ impl LoadOptions {
             StoredForm::Dense(_) => 0,
             StoredForm::Nf4 { bytes } | StoredForm::Blocks { bytes } => bytes,
         };
-        let packed = self.matrix_bytes(linear, elements, form);
-        let is_bf16 = form == StoredForm::Dense(DenseType::Bf16);
-        let bf16 = self.compute == Compute::Bf16 || is_bf16;
-        // As 32-bit numbers first, where they are to be rounded; then as they will be quantized.
-        let rounding = if bf16 && !is_bf16 { (file + 6 * elements).saturating_sub(packed) } else { 0 };
+        let bf16 = self.compute == Compute::Bf16 || form == StoredForm::Dense(DenseType::Bf16);
         let values = if bf16 { 2 * elements } else { 4 * elements };
-        // Before the scales are quantized, too, they are 32-bit numbers.
-        let quantizing = if nf4 { file + values + 4 * elements.div_ceil(nf4::BLOCK) } else { file };
-        rounding.max(quantizing)
+        // As they will be quantized; and before the scales are, too, they are 32-bit numbers.
+        if nf4 { file + values + 4 * elements.div_ceil(nf4::BLOCK) } else { file }
     }
 
     /// One matrix; the same cases as [`Loader::matrix`].

@@ -7,6 +7,7 @@ mod kv_cache;
 mod layer;
 mod linear;
 mod load;
+mod offload;
 mod pass;
 mod workspace;
 
@@ -20,5 +21,4 @@ pub(in crate::engine) use linear::GroupShape;
 pub use linear::Linear;
 pub use load::{LoadOptions, WeightBytes};
 pub use pass::Pass;
-pub(in crate::engine) use workspace::saved_count;
 pub use workspace::{Checkpointing, Layout, LoraScratch, Saved, Scratch, Workspace, WorkspaceSize};

@@ -1,10 +1,14 @@
 //! The buffers of a pass, allocated once for the largest batch and used again by every step.
 
+use std::path::Path;
+
 use half::bf16;
 
+use crate::engine::Result;
 use crate::engine::data::Batch;
+use crate::engine::model::offload::{Offload, RING};
 use crate::engine::model::{LinearKind, Model, ModelConfig};
-use crate::engine::ops::{Compute, attention::Segment, rope::RopeTable, row_stride, row_stride_of};
+use crate::engine::ops::{Compute, attention::Segment, cross_entropy, rope::RopeTable, row_stride, row_stride_of};
 use crate::engine::peft::lora::{Adapter, AdapterShape};
 
 /// Declares the buffers of a part of the workspace once, over `T`: as lengths (`T = usize`), from which the memory plan is
@@ -159,9 +163,18 @@ impl WorkspaceSize {
 pub struct Layout {
     /// What it is made for.
     pub size: WorkspaceSize,
-    /// Buffers of the residual stream, each `[T, hidden]`: the layers' inputs and the last output, or, when nothing is
-    /// kept, two that alternate.
+    /// Layers of the model.
+    pub layers: usize,
+    /// Buffers of the residual stream, each `[T, hidden]`: the layers' inputs and the last output, or fewer where some of them
+    /// take turns.
     pub stream: usize,
+    /// So many of the lowest inputs (and the output, when nothing is kept) take turns in `ring` buffers: those that are
+    /// computed again, when they wait in a file.
+    pub rotating: usize,
+    /// Buffers that they take turns in.
+    ring: usize,
+    /// Inputs of layers that are computed again wait in a file.
+    offload: bool,
     /// The lowest so many layers keep their input only and share one [`Saved`].
     pub recomputed: usize,
     /// Number of [`Saved`].
@@ -178,6 +191,8 @@ pub struct Layout {
     pub gradient: usize,
     /// `T·hidden`.
     pub stream_len: usize,
+    /// Rows whose logits exist at a time.
+    pub logits_rows: usize,
     /// Offset of each kind's part in [`Saved::lora_h`], and its rank, indexed by [`LinearKind`].
     pub lora_h_at: Vec<(usize, usize)>,
 }
@@ -225,7 +240,6 @@ impl Layout {
         kept: Option<usize>,
     ) -> Layout {
         let (t, s, layers) = (size.tokens, size.supervised, m.layers.len());
-        let recomputed = layers - kept.unwrap_or(0);
         let post = if m.post_norms { t * m.hidden } else { 0 };
         let (qkv, gate_up) = (t * row_stride(m.qkv_width()), t * row_stride(2 * m.intermediate));
         let kept_gate_up = match compute {
@@ -244,10 +258,15 @@ impl Layout {
             lora_h += t * rank;
         }
         let dropped = if adapter.dropout { t * adapter.widest_input } else { 0 };
-        Layout {
-            stream: if kept.is_some() { layers + 1 } else { 2 },
-            recomputed,
-            saved_count: saved_count(layers, kept.unwrap_or(0)),
+        let mut layout = Layout {
+            layers,
+            // In inference two buffers alternate.
+            stream: 2,
+            rotating: layers + 1,
+            ring: 2,
+            offload: false,
+            recomputed: layers,
+            saved_count: 1,
             saved: Saved {
                 qkv,
                 attention: t * m.q_width(),
@@ -277,17 +296,45 @@ impl Layout {
             head: Head { input: s * m.hidden, normed: s * m.hidden, d_normed: backward(s * m.hidden), nll: s },
             gradient: backward(t * m.hidden),
             stream_len: t * m.hidden,
+            logits_rows: cross_entropy::chunk_rows(m.vocab, 0, s),
             lora_h_at,
             size,
+        };
+        if let Some(kept) = kept {
+            layout.keep_layers(kept);
         }
+        layout
     }
 
     /// The same buffers with another number of layers that keep their forward.
     pub fn keep_layers(&mut self, kept: usize) {
-        // In training the stream has a buffer for each layer's input and one for the last output.
-        let layers = self.stream - 1;
-        self.recomputed = layers - kept.min(layers);
-        self.saved_count = saved_count(layers, kept);
+        self.recomputed = self.layers - kept.min(self.layers);
+        self.saved_count = saved_count(self.layers, kept);
+        (self.rotating, self.ring) = rotating(self.recomputed, self.offload);
+        self.stream = self.ring + self.layers + 1 - self.rotating;
+    }
+
+    /// Whether the inputs of layers that are computed again wait in a file (`train.checkpoint_offload`).
+    pub fn offload(mut self, offload: bool) -> Layout {
+        self.offload = offload;
+        self.keep_layers(self.kept_layers());
+        self
+    }
+
+    /// The same for so many rows of logits at a time (`train.logits_chunk`); 0: as many as usual.
+    pub fn chunk_logits(mut self, vocab: usize, rows: usize) -> Layout {
+        self.logits_rows = cross_entropy::chunk_rows(vocab, rows, self.size.supervised);
+        self
+    }
+
+    /// Index of the input of a layer among the buffers of the stream; that of the last output for the number of layers.
+    pub(super) fn stream_slot(&self, layer: usize) -> usize {
+        if layer < self.rotating { layer % self.ring } else { self.ring + layer - self.rotating }
+    }
+
+    /// Inputs of layers that go through a file.
+    pub fn in_file(&self) -> usize {
+        if self.offload { self.rotating.saturating_sub(RING) } else { 0 }
     }
 
     /// Layers that keep their forward.
@@ -300,14 +347,27 @@ impl Layout {
         4 * self.stream * self.stream_len + self.saved_count * self.saved.bytes()
     }
 
+    /// [`Layout::activation_bytes`] with another number of layers that keep their forward.
+    pub fn activation_bytes_with(&self, kept: usize) -> usize {
+        let (rotating, ring) = rotating(self.layers - kept.min(self.layers), self.offload);
+        let stream = ring + self.layers + 1 - rotating;
+        4 * stream * self.stream_len + saved_count(self.layers, kept) * self.saved.bytes()
+    }
+
     /// Bytes of everything else.
     pub fn scratch_bytes(&self) -> usize {
         self.scratch.bytes() + self.lora.bytes() + self.head.bytes() + 4 * self.gradient
     }
 }
 
+/// How many inputs of layers take turns in how many buffers, when so many layers are computed again. Fewer inputs than buffers
+/// need no file.
+fn rotating(recomputed: usize, offload: bool) -> (usize, usize) {
+    if offload && recomputed > RING { (recomputed, RING) } else { (0, 0) }
+}
+
 /// Number of [`Saved`]: one for each layer that keeps its forward, and one that the others share.
-pub(in crate::engine) fn saved_count(layers: usize, kept: usize) -> usize {
+fn saved_count(layers: usize, kept: usize) -> usize {
     let recomputed = layers - kept.min(layers);
     layers - recomputed + usize::from(recomputed > 0)
 }
@@ -327,12 +387,24 @@ pub struct Workspace {
     pub(super) positions: Vec<u32>,
     pub(super) segments: Vec<Segment>,
     pub(super) ropes: Vec<RopeTable>,
+    /// Where the layout says that inputs wait in a file.
+    pub(super) offload: Option<Offload>,
 }
 
 impl Workspace {
-    /// Allocates what the layout says.
-    pub fn new(m: &ModelConfig, layout: Layout) -> Self {
+    /// Allocates what the layout says. Inputs of layers that wait in a file have it in `folder`; the error says why they
+    /// could not.
+    pub fn new(m: &ModelConfig, layout: Layout, folder: &Path) -> Result<Self> {
+        let offload = match layout.in_file() {
+            0 => None,
+            _ => Some(Offload::new(layout.rotating, layout.stream_len, folder)?),
+        };
+        Ok(Workspace { offload, ..Self::in_memory(m, layout) })
+    }
+
+    fn in_memory(m: &ModelConfig, layout: Layout) -> Self {
         Workspace {
+            offload: None,
             stream: (0..layout.stream).map(|_| vec![0.0; layout.stream_len]).collect(),
             saved: (0..layout.saved_count).map(|_| layout.saved.allocate()).collect(),
             scratch: layout.scratch.allocate(),
@@ -349,12 +421,12 @@ impl Workspace {
 
     /// Buffers for training `adapter` on batches up to `size`.
     pub fn for_training(model: &Model, adapter: &Adapter, size: WorkspaceSize, keep: &Checkpointing) -> Self {
-        Self::new(&model.config, Layout::for_training(&model.config, model.compute, adapter, size, keep))
+        Self::in_memory(&model.config, Layout::for_training(&model.config, model.compute, adapter, size, keep))
     }
 
     /// Buffers for forward passes alone, with or without an adapter.
     pub fn for_inference(model: &Model, adapter: Option<&Adapter>, size: WorkspaceSize) -> Self {
-        Self::new(&model.config, Layout::for_inference(&model.config, model.compute, adapter, size))
+        Self::in_memory(&model.config, Layout::for_inference(&model.config, model.compute, adapter, size))
     }
 
     /// What was allocated.

@@ -18,28 +18,25 @@ use crate::engine::quant::FrozenMatrix;
 /// Bytes of logits that exist at a time: enough rows for an efficient product, few enough not to matter in a plan.
 const CHUNK_BYTES: usize = 32 << 20;
 
-/// Rows of a chunk for a vocabulary of that size.
-fn chunk_rows(vocab: usize) -> usize {
-    let rows = CHUNK_BYTES / (vocab.max(1) * size_of::<f32>());
-    if rows >= 16 { rows / 16 * 16 } else { rows.max(1) }
+/// Rows of a chunk, of up to `most`: so many as are wanted, or for 0 as many as [`CHUNK_BYTES`] hold.
+pub fn chunk_rows(vocab: usize, wanted: usize, most: usize) -> usize {
+    let hold = CHUNK_BYTES / (vocab.max(1) * size_of::<f32>());
+    let usual = if hold >= 16 { hold / 16 * 16 } else { hold.max(1) };
+    let rows = if wanted > 0 { wanted } else { usual };
+    rows.min(most.max(1))
 }
 
-/// Bytes of logits that either function holds for a vocabulary of that size, whatever the number of rows.
-pub fn logits_bytes(vocab: usize) -> usize {
-    chunk_rows(vocab) * vocab * size_of::<f32>()
-}
-
-/// The scratch that [`forward`], or with `backward` [`forward_backward`], takes for up to `rows` rows, for the memory
-/// plan. `block` numbers along a row of the head are decoded together.
+/// The scratch that [`forward`], or with `backward` [`forward_backward`], takes for up to `rows` rows in chunks of `chunk`,
+/// for the memory plan. `block` numbers along a row of the head are decoded together.
 pub(crate) fn takes(
     kernel: &Kernel,
-    (rows, hidden, vocab): (usize, usize, usize),
+    (rows, chunk): (usize, usize),
+    (hidden, vocab): (usize, usize),
     block: usize,
     backward: bool,
     kept: &mut Kept,
     threads: usize,
 ) {
-    let chunk = chunk_rows(vocab);
     let rows = rows.min(chunk);
     if rows == 0 {
         return;
@@ -56,7 +53,8 @@ pub(crate) fn takes(
 
 /// The negative log-likelihood of each target, and the gradient of `scale · Σ nll` in the hidden states, written.
 ///
-/// `hidden` is `[supervised, hidden]`, after the final norm; `head` is `[vocab, hidden]`.
+/// `hidden` is `[supervised, hidden]`, after the final norm; `head` is `[vocab, hidden]`. The logits of `chunk` rows exist at a
+/// time; from ten on, how many changes no bit (fewer than five rows are summed in another order).
 pub fn forward_backward(
     hidden: Mat,
     head: &FrozenMatrix,
@@ -65,13 +63,14 @@ pub fn forward_backward(
     scale: f32,
     dhidden: MatMut,
     nll: &mut [f32],
+    chunk: usize,
     compute: Compute,
 ) {
     assert_eq!((hidden.rows, hidden.cols), (dhidden.rows, dhidden.cols), "cross_entropy: shape of the gradient");
     let (cols, stride) = (dhidden.cols, dhidden.stride);
     let dhidden = dhidden.data;
     let cap = final_softcap.unwrap_or(0.0);
-    chunks(hidden, head, targets, nll, compute, |first, mut logits, targets, nll| {
+    chunks(hidden, head, targets, nll, chunk, compute, |first, mut logits, targets, nll| {
         let rows = logits.rows;
         let results = SharedNll(nll.as_mut_ptr());
         for_each_row(logits.reborrow(), |r, z| {
@@ -91,10 +90,11 @@ pub fn forward(
     targets: &[u32],
     final_softcap: Option<f32>,
     nll: &mut [f32],
+    chunk: usize,
     compute: Compute,
 ) {
     let cap = final_softcap.unwrap_or(0.0);
-    chunks(hidden, head, targets, nll, compute, |_, logits, targets, nll| {
+    chunks(hidden, head, targets, nll, chunk, compute, |_, logits, targets, nll| {
         let results = SharedNll(nll.as_mut_ptr());
         for_each_row(logits, |r, z| {
             let value = nll_only(z, targets[r] as usize, cap);
@@ -118,21 +118,24 @@ fn chunks(
     head: &FrozenMatrix,
     targets: &[u32],
     nll: &mut [f32],
+    chunk: usize,
     compute: Compute,
     mut f: impl FnMut(usize, MatMut, &[u32], &mut [f32]),
 ) {
     let vocab = head.out_features;
     assert_eq!((targets.len(), nll.len()), (hidden.rows, hidden.rows), "cross_entropy: one target a row");
     assert!(targets.iter().all(|t| (*t as usize) < vocab), "cross_entropy: a target beyond the vocabulary of {vocab}");
-    let chunk = chunk_rows(vocab);
+    assert!(chunk > 0, "cross_entropy: chunks of no row");
     if hidden.rows == 0 {
         return;
     }
     // The whole chunk, also for few rows: then no later call has to allocate.
     scratch::with(chunk * vocab, |buffer| {
-        for first in (0..hidden.rows).step_by(chunk) {
-            let rows = chunk.min(hidden.rows - first);
-            let range = first..first + rows;
+        // As many chunks as it takes, of equal size: a rest of few rows would be summed in another order, and as slowly.
+        let count = hidden.rows.div_ceil(chunk);
+        for i in 0..count {
+            let range = hidden.rows * i / count..hidden.rows * (i + 1) / count;
+            let (first, rows) = (range.start, range.len());
             let mut logits = MatMut::new(buffer, rows, vocab);
             linear::forward(hidden.rows_range(first, rows), head, logits.reborrow(), 0.0, compute);
             f(first, logits, &targets[range.clone()], &mut nll[range]);
@@ -286,9 +289,9 @@ mod tests {
                 let mut nll = vec![f32::NAN; rows];
                 let mut dhidden = vec![f32::NAN; rows * stride];
                 let d = MatMut::strided(&mut dhidden, rows, n, stride);
-                forward_backward(h, &frozen, &targets, cap, 0.3, d, &mut nll, Compute::F32);
+                forward_backward(h, &frozen, &targets, cap, 0.3, d, &mut nll, 2, Compute::F32);
                 let mut only = vec![f32::NAN; rows];
-                forward(h, &frozen, &targets, cap, &mut only, Compute::F32);
+                forward(h, &frozen, &targets, cap, &mut only, 16, Compute::F32);
                 if vocab == 1 {
                     assert!(nll.iter().chain(&only).all(|x| *x == 0.0), "one token is certain");
                     continue;
@@ -303,23 +306,44 @@ mod tests {
     }
 
     #[test]
-    fn several_chunks_are_one() {
-        // A vocabulary so large that a chunk has few rows: the rows of the second and third chunk as in a call of their own.
-        let (vocab, n) = (2_000_003, 2);
-        assert_eq!(chunk_rows(vocab), 4);
-        let rows = 9;
-        let (hidden, head) = (normal(1, rows * n, 1.0), FrozenMatrix::from_f32(normal(2, vocab * n, 1.0), vocab, n));
-        let targets: Vec<u32> = (0..rows).map(|r| (r * 200_003) as u32).collect();
-        let (mut nll, mut d) = (vec![0.0; rows], vec![0.0; rows * n]);
-        let hm = Mat::new(&hidden, rows, n);
-        forward_backward(hm, &head, &targets, None, 1.0, MatMut::new(&mut d, rows, n), &mut nll, Compute::F32);
-        for r in 0..rows {
-            let (mut one, mut done) = ([0.0], [0.0; 2]);
-            let (h, out) = (hm.rows_range(r, 1), MatMut::new(&mut done, 1, n));
-            forward_backward(h, &head, &targets[r..=r], None, 1.0, out, &mut one, Compute::F32);
-            assert!((one[0] - nll[r]).abs() <= 1e-6 * nll[r], "row {r}: {} against {}", nll[r], one[0]);
-            let want: Vec<f64> = done.iter().map(|x| f64::from(*x)).collect();
-            assert_close(&format!("row {r}"), &d[r * n..][..n], &want, 1e-6);
+    fn chunks_hold_what_is_wanted_or_32_mebibytes() {
+        assert_eq!(chunk_rows(49_152, 0, 10_000), 160);
+        assert_eq!(chunk_rows(2_000_003, 0, 10_000), 4);
+        assert_eq!(chunk_rows(usize::MAX / 4, 0, 9), 1);
+        // Never more than there are, and one where there are none.
+        assert_eq!((chunk_rows(100, 0, 511), chunk_rows(100, 64, 511), chunk_rows(100, 600, 511)), (511, 64, 511));
+        assert_eq!(chunk_rows(100, 0, 0), 1);
+    }
+
+    #[test]
+    fn how_many_rows_a_chunk_has_changes_at_most_the_order_of_sums() {
+        let (rows, n, vocab) = (37, 40, 3001);
+        let targets: Vec<u32> = (0..rows).map(|r| (r * 83 % vocab) as u32).collect();
+        let (hidden, values) = (normal(1, rows * n, 1.0), normal(2, vocab * n, 1.0));
+        let rounded = values.iter().map(|x| half::bf16::from_f32(*x)).collect();
+        let heads = [FrozenMatrix::from_bf16(rounded, vocab, n), FrozenMatrix::from_f32(values, vocab, n)];
+        for (head, compute) in heads.iter().flat_map(|h| [(h, Compute::Bf16), (h, Compute::F32)]) {
+            let run = |chunk| {
+                let (mut nll, mut only, mut d) = (vec![0.0; rows], vec![0.0; rows], vec![0.0; rows * n]);
+                let (h, out) = (Mat::new(&hidden, rows, n), MatMut::new(&mut d, rows, n));
+                forward_backward(h, head, &targets, Some(30.0), 0.7, out, &mut nll, chunk, compute);
+                forward(h, head, &targets, Some(30.0), &mut only, chunk, compute);
+                let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                (bits(&nll), bits(&only), bits(&d))
+            };
+            let whole = run(rows);
+            for chunk in [10, 16, 18, 32, 36, 64] {
+                assert!(run(chunk) == whole, "{compute:?}, {chunk} rows");
+            }
+            for chunk in [1, 3, 7] {
+                let (few, of) =
+                    (run(chunk), |bits: &[u32]| bits.iter().map(|x| f32::from_bits(*x)).collect::<Vec<_>>());
+                for (name, few, whole) in [("nll", few.0, &whole.0), ("only", few.1, &whole.1), ("d", few.2, &whole.2)]
+                {
+                    let exact: Vec<f64> = of(whole).into_iter().map(f64::from).collect();
+                    assert_close(&format!("{name}, {chunk} rows"), &of(&few), &exact, 1e-5);
+                }
+            }
         }
     }
 
@@ -330,7 +354,7 @@ mod tests {
         let hidden = [1.0, 1.0, f32::NAN];
         let (mut nll, mut d) = ([0.0; 3], [0.0; 3]);
         let d_out = MatMut::new(&mut d, 3, 1);
-        forward_backward(Mat::new(&hidden, 3, 1), &head, &[1, 0, 0], None, 1.0, d_out, &mut nll, Compute::F32);
+        forward_backward(Mat::new(&hidden, 3, 1), &head, &[1, 0, 0], None, 1.0, d_out, &mut nll, 3, Compute::F32);
         assert_eq!(&nll[..2], &[1000.0, 0.0]);
         assert_eq!(&d[..2], &[1000.0, 0.0]);
         assert!(nll[2].is_nan());
@@ -345,7 +369,7 @@ mod tests {
             with_threads(threads, || {
                 let (mut nll, mut d) = (vec![0.0; rows], vec![0.0; rows * n]);
                 let (h, out) = (Mat::new(&hidden, rows, n), MatMut::new(&mut d, rows, n));
-                forward_backward(h, &head, &targets, None, 1.0, out, &mut nll, Compute::Bf16);
+                forward_backward(h, &head, &targets, None, 1.0, out, &mut nll, 16, Compute::Bf16);
                 (nll.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), d.iter().map(|x| x.to_bits()).collect::<Vec<_>>())
             })
         };

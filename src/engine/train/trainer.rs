@@ -88,7 +88,7 @@ impl<'a> Trainer<'a> {
         let grads = vec![0.0; parameters];
         setup.meter.part("gradients");
         let price = setup.price(config)?;
-        let workspace = Workspace::new(&setup.model.config, price.layout);
+        let workspace = Workspace::new(&setup.model.config, price.layout, run_dir.path())?;
         setup.meter.part("workspace");
         price.plan.reserve();
         setup.meter.plan(price.plan.clone());

@@ -332,6 +332,20 @@ fn memory(ui: &mut Ui, studio: &Studio, run: &mut RunConfig) {
             };
             ui.label(RichText::new(text).weak());
         }
+        let offload = run.train.checkpointing != Checkpointing::None;
+        ui.add_enabled_ui(offload, |ui| {
+            row(ui, "Layer inputs", ("train", "checkpoint_offload"), |ui| {
+                ui.checkbox(&mut run.train.checkpoint_offload, "wait in a file for their backward")
+                    .on_disabled_hover_text("Checkpointing is None: no layer is computed again, so none waits.")
+            });
+        });
+        count(
+            ui,
+            "Logits at a time",
+            ("train", "logits_chunk"),
+            &mut run.train.logits_chunk,
+            "rows; 0: as many as 32 MiB hold",
+        );
         row(ui, "Optimizer", ("train", "optimizer"), |ui| {
             segmented(
                 ui,
@@ -368,7 +382,7 @@ fn keeping(ui: &mut Ui, run: &mut RunConfig) {
 #[cfg(test)]
 mod tests {
     use eframe::egui::Theme;
-    use egui_kittest::kittest::Queryable;
+    use egui_kittest::kittest::{NodeT, Queryable};
 
     use crate::app::Room;
     use crate::engine::config::{Checkpointing, OptimizerKind, TargetModules};
@@ -403,6 +417,17 @@ mod tests {
         let studio = &window.window().studio;
         assert_eq!(studio.shared.run.train.checkpointing, Checkpointing::PerLayer);
         assert!(studio.pricing.bytes() < before.bytes() && studio.pricing.kept_layers.0 == 0);
+        let before = studio.pricing.clone();
+        window.click("wait in a file for their backward");
+        let studio = &window.window().studio;
+        assert!(studio.shared.run.train.checkpoint_offload);
+        // One of the four layers' inputs: three stay in memory.
+        assert!(studio.pricing.of_item(Item::Activations) < before.of_item(Item::Activations));
+        // Without layers that are computed again the box is grey.
+        window.click("Checkpointing: None");
+        window.harness.run_steps(2);
+        let found = window.harness.get_by_label("wait in a file for their backward");
+        assert!(found.accesskit_node().is_disabled());
     }
 
     #[test]
