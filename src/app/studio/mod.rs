@@ -1,5 +1,6 @@
 //! The whole state of the program, and the one place that changes it.
 
+mod queue;
 mod running;
 mod saved;
 mod shown;
@@ -31,6 +32,7 @@ use crate::engine::config::RunConfig;
 use crate::engine::device;
 use crate::engine::memory::Machine;
 use crate::engine::train::run_dir::RunSummary;
+pub use queue::{QueueCommand, Waiting};
 use shown::Purpose;
 
 /// How often free memory is asked for.
@@ -213,6 +215,7 @@ impl Studio {
                 self.reprice();
             }
             Command::Train(command) => self.train(command),
+            Command::Queue(command) => self.queue(command),
             Command::Chat(command) => {
                 self.chat.apply(command, &mut self.shared);
                 self.drain_chat_and_export();

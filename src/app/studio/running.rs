@@ -21,7 +21,7 @@ impl Studio {
     }
 
     /// Whether another run may begin now; says so if not.
-    fn free_to_train(&mut self) -> bool {
+    pub(super) fn free_to_train(&mut self) -> bool {
         let text = match (self.is_training(), &self.reading) {
             (true, _) => "a run is being trained already: stop it, or wait until it has finished",
             (_, Some((_, Purpose::Continue(_)))) => {
@@ -56,7 +56,8 @@ impl Studio {
             None => {
                 let config = placed(&self.shared.run, &self.shared.prefs);
                 let view = RunView::new(config, f64::from(self.shared.prefs.smoothing));
-                self.train_view(view, None);
+                let name = self.run_name.trim().to_string();
+                self.train_view(view, None, name);
             }
             Some(check) => {
                 // The room then shows the gate with its ways out.
@@ -76,11 +77,11 @@ impl Studio {
         }
     }
 
-    pub(super) fn train_view(&mut self, mut view: RunView, resume: Option<PathBuf>) {
+    /// Trains a new run, or continues the one in `resume`. A `name` that is not empty is written beside it.
+    pub(super) fn train_view(&mut self, mut view: RunView, resume: Option<PathBuf>, name: String) {
         view.own = true;
         view.ending = None;
         view.failure = None;
-        let name = if resume.is_none() { self.run_name.trim().to_string() } else { String::new() };
         if !name.is_empty() {
             view.name = name.clone();
         }
@@ -127,6 +128,7 @@ impl Studio {
         let mut events = Vec::new();
         training.drain(|event| events.push(event));
         let missed = training.take_missed();
+        let by_itself = !training.stopped();
         let (dir, outcome) = (training.run_dir.clone(), training.outcome.clone());
 
         for event in &events {
@@ -166,6 +168,9 @@ impl Studio {
                 }
                 Outcome::Failed(error) => self.shared.notices.error(format!("the run has ended: {error}")),
                 Outcome::Discarded => self.shared.notices.log(Severity::Info, "the run was discarded"),
+            }
+            if by_itself {
+                self.go_on_with_queue();
             }
         }
     }

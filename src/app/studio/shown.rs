@@ -7,7 +7,7 @@ use crate::app::job::Job;
 use crate::app::live::RunView;
 use crate::app::notices::Severity;
 use crate::app::room::Room;
-use crate::app::training::{TrainCommand, Training};
+use crate::app::training::TrainCommand;
 use crate::engine::train::run_dir::{self, Status};
 use crate::units::grouped;
 
@@ -45,7 +45,7 @@ impl Studio {
                     self.parked = Some(live);
                 }
             }
-            (Ok(view), Purpose::Continue(dir)) => self.train_view(view, Some(dir)),
+            (Ok(view), Purpose::Continue(dir)) => self.train_view(view, Some(dir), String::new()),
             (Err(error), Purpose::Show) => self.shared.notices.error(format!("the run cannot be shown: {error}")),
             (Err(error), Purpose::Continue(_)) => {
                 self.shared.notices.error(format!("the run cannot be continued: {error}"));
