@@ -344,9 +344,7 @@ impl Studio {
             return;
         }
         self.adapters.drain();
-        if !self.adapters.known() {
-            self.adapters.refresh(&self.shared);
-        }
+        self.adapters.look(&self.shared);
         match room {
             Room::Chat => self.chat.follow(&self.shared, self.view.as_ref(), &self.adapters),
             _ => self.export.follow(&self.shared, self.view.as_ref(), &self.adapters),
