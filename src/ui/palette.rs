@@ -37,8 +37,9 @@ impl CommandPalette {
         let modal = egui::Modal::new(id).area(area).show(ctx, |ui| {
             ui.set_width(460.0);
             let field = Id::unique("command-palette-query");
-            if std::mem::take(&mut self.just_opened) {
-                // Before it is drawn: letters that came with the keys that opened it are for it.
+            // Before it is drawn: letters that came with the keys that opened it are for it. And whenever nothing else has
+            // the keyboard: a dialog loses it in the frame after its first.
+            if std::mem::take(&mut self.just_opened) || ui.memory(|memory| memory.focused().is_none()) {
                 ui.memory_mut(|memory| memory.request_focus(field));
             }
             let edit = TextEdit::singleline(&mut self.query)
@@ -126,6 +127,21 @@ mod tests {
         assert!(matches("Open a GGUF file…", "op fil"));
         assert!(matches("Start training", ""));
         assert!(!matches("Start training", "nits"));
+    }
+
+    #[test]
+    fn letters_of_any_frame_are_for_the_field() {
+        let mut window = TestWindow::new([1000.0, 680.0], Theme::Dark);
+        window.wait_until_ready();
+        let press = |key, modifiers| Event::Key { key, physical_key: None, pressed: true, repeat: false, modifiers };
+        let text = |text: &str| Event::Text(text.into());
+        let keys = [press(Key::K, Modifiers::COMMAND), text("g"), text("o to"), text(" r"), text("un")];
+        for event in keys.into_iter().chain([press(Key::Enter, Modifiers::NONE)]) {
+            window.harness.input_mut().events.push(event);
+            window.harness.step();
+        }
+        window.harness.run_steps(2);
+        assert_eq!(window.window().studio.shared.prefs.room, Room::Runs);
     }
 
     #[test]

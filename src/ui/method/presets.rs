@@ -9,7 +9,7 @@ use crate::app::gate::sentence;
 use crate::engine::config::{self, Preset, RunConfig};
 
 /// Least width of a preset, and its height.
-const PRESET: (f32, f32) = (172.0, 94.0);
+const PRESET: (f32, f32) = (166.0, 94.0);
 
 /// The presets, in as few rows of equal length as there is room for; the one that the draft equals is marked.
 pub fn presets(ui: &mut Ui, run: &mut RunConfig) {
