@@ -21,7 +21,7 @@ pub fn presets(ui: &mut Ui, run: &mut RunConfig) {
     for row in all.chunks(columns) {
         ui.horizontal_top(|ui| {
             for preset in row {
-                card(ui, vec2(width.floor(), PRESET.1), preset, run);
+                card(ui, vec2(width, PRESET.1), preset, run);
             }
         });
     }
