@@ -36,11 +36,8 @@ pub struct Adapters {
 }
 
 impl Adapters {
-    /// Looks again, unless it is looking already.
+    /// Looks again. What is being looked at, or was found and not taken, is older than what there is now.
     pub fn refresh(&mut self, shared: &Shared) {
-        if self.listing.is_some() {
-            return;
-        }
         let folder = shared.prefs.runs_dir();
         self.listing = Some(Job::spawn("list-adapters", &shared.waker, move |task| {
             let mut runs = Vec::new();
@@ -68,6 +65,13 @@ impl Adapters {
             Err(error) => self.problem = Some(error.to_string()),
         }
         true
+    }
+
+    /// Looks, if nobody has.
+    pub fn look(&mut self, shared: &Shared) {
+        if !self.listed && self.listing.is_none() {
+            self.refresh(shared);
+        }
     }
 
     /// Whether the disk has been looked at.
@@ -178,6 +182,27 @@ pub(crate) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_ended_after_the_last_look_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut studio = crate::app::Studio::open(None, std::sync::Arc::new(|| {}));
+        studio.shared.prefs.runs_folder = dir.path().display().to_string();
+        let mut adapters = Adapters::default();
+        for run in ["1", "2"] {
+            std::fs::create_dir_all(dir.path().join(run).join("adapter")).unwrap();
+            adapters.refresh(&studio.shared);
+            // Nobody asks for the first answer.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !adapters.drain() {
+            assert!(std::time::Instant::now() < until);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let names: Vec<&str> = adapters.runs.iter().map(|run| run.name.as_str()).collect();
+        assert_eq!(names, ["2", "1"]);
+    }
 
     #[test]
     fn names_are_those_of_runs_or_of_folders() {

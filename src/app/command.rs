@@ -9,6 +9,7 @@ use super::model::ModelCommand;
 use super::prefs::{Prefs, ThemeChoice};
 use super::room::Room;
 use super::runs::RunsCommand;
+use super::studio::QueueCommand;
 use super::training::TrainCommand;
 use crate::engine::config::RunConfig;
 use crate::engine::train::Stop;
@@ -50,6 +51,8 @@ pub enum Command {
     Data(DataCommand),
     /// Of the Train room.
     Train(TrainCommand),
+    /// Of the runs that wait for their turn.
+    Queue(QueueCommand),
     /// Of the Chat room.
     Chat(ChatCommand),
     /// Of the Export room.

@@ -112,6 +112,13 @@ pub fn refusal(studio: &Studio) -> Option<Check> {
     first(Verdict::Refused).or_else(|| first(Verdict::Waiting))
 }
 
+/// The first reason why the prepared run cannot wait for its turn. What the run in training holds meanwhile is none.
+pub fn queue_refusal(studio: &Studio) -> Option<Check> {
+    let mut checks = checks(studio);
+    checks.retain(|check| !matches!(check.topic, Topic::Memory | Topic::Alone));
+    checks.into_iter().find(|check| check.verdict >= Verdict::Waiting)
+}
+
 fn model(studio: &Studio) -> Check {
     let topic = Topic::Model;
     match (studio.model.readiness(), &studio.model.info) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chat::ChatSettings;
 use super::room::Room;
+use super::studio::Waiting;
 use crate::engine::config::{RunConfig, expand_home};
 use crate::engine::formats::atomic_write;
 use crate::engine::train::run_dir;
@@ -97,6 +98,8 @@ pub struct Prefs {
     pub window: WindowSize,
     /// The run being prepared, as the text of its run file.
     pub draft: String,
+    /// Runs that wait for their turn.
+    pub queue: Vec<Waiting>,
     /// How the models answer in the chat.
     pub chat: ChatSettings,
 }
@@ -118,6 +121,7 @@ impl Default for Prefs {
             training: String::new(),
             window: WindowSize::default(),
             draft: String::new(),
+            queue: Vec::new(),
             chat: ChatSettings::default(),
         }
     }

@@ -203,6 +203,11 @@ impl Training {
         }
     }
 
+    /// Whether it was asked to end.
+    pub fn stopped(&self) -> bool {
+        self.control.stopping() != Stop::No
+    }
+
     /// A checkpoint after this step.
     pub fn save_now(&self) {
         self.control.save_now();

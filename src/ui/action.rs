@@ -3,6 +3,7 @@
 use eframe::egui::{Key, KeyboardShortcut, Modifiers};
 
 use crate::app::prefs::ThemeChoice;
+use crate::app::studio::QueueCommand;
 use crate::app::training::TrainCommand;
 use crate::app::{Command, Readiness, Room, Studio};
 use crate::engine::train::Stop;
@@ -14,6 +15,8 @@ pub enum Action {
     Go(Room),
     /// Train what is prepared.
     Start,
+    /// Train what is prepared when the run in training has ended.
+    Queue,
     /// Hold the run, or let it go on.
     PauseOrContinue,
     /// End the run and keep it.
@@ -76,7 +79,8 @@ impl Action {
     /// All, in the order of the palette.
     pub fn all() -> Vec<Action> {
         use Action::*;
-        let mut all = vec![Start, ContinueShown, Another, PauseOrContinue, StopAndKeep, Discard, SaveNow, SampleNow];
+        let mut all =
+            vec![Start, Queue, ContinueShown, Another, PauseOrContinue, StopAndKeep, Discard, SaveNow, SampleNow];
         all.extend([ExportPng, ExportCsv, OpenRunFolder, ChooseRunFolder]);
         all.extend([OpenModelFolder, OpenModelFile, OpenData, OpenValidation, OpenAdapter, ExportInto]);
         all.extend([OpenRunFile, SaveRunFile, ChooseRunsFolder]);
@@ -90,6 +94,7 @@ impl Action {
         match self {
             Action::Go(room) => format!("Go to {}", room.title()),
             Action::Start => "Start training".into(),
+            Action::Queue => "Queue the prepared run".into(),
             Action::PauseOrContinue => "Pause or continue the run".into(),
             Action::StopAndKeep => "Stop the run and keep it".into(),
             Action::Discard => "Stop the run and discard it…".into(),
@@ -130,6 +135,7 @@ impl Action {
         match self {
             Action::Go(room) => Room::ALL.iter().position(|r| *r == room).and_then(|i| key(NUMBERS[i])),
             Action::Start => key(Key::Enter),
+            Action::Queue => shift(Key::Enter),
             Action::PauseOrContinue => key(Key::P),
             Action::StopAndKeep => shift(Key::P),
             Action::OpenModelFolder => shift(Key::M),
@@ -166,6 +172,7 @@ impl Action {
             Action::PauseOrContinue | Action::StopAndKeep | Action::Discard | Action::SaveNow | Action::SampleNow => {
                 studio.is_training()
             }
+            Action::Queue => studio.is_training(),
             Action::SaveRunFile => !matches!(studio.readiness(Room::Method), Readiness::Blocked(_)),
             _ => true,
         }
@@ -176,10 +183,12 @@ impl Action {
         Some(match self {
             Action::Go(room) => Command::Go(room),
             Action::Start => Command::Start,
+            Action::Queue => Command::Queue(QueueCommand::Add),
             Action::PauseOrContinue => Command::Pause(!studio.training.as_ref().is_some_and(|t| t.paused())),
             Action::ContinueShown => Command::Continue(studio.continuable()?.to_path_buf()),
             Action::Another => Command::Train(TrainCommand::Another),
             Action::StopAndKeep => Command::Stop(Stop::Keep),
+            Action::OpenRunFolder => Command::Open(studio.view.as_ref()?.dir.as_ref()?.display().to_string()),
             Action::SaveNow => Command::SaveNow,
             Action::SampleNow => Command::SampleNow,
             Action::Theme => Command::Theme(if dark { ThemeChoice::Light } else { ThemeChoice::Dark }),

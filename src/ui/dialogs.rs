@@ -1,12 +1,14 @@
 //! The system's file dialogs. They run beside the window, which goes on drawing, and answer with a command.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rfd::{AsyncFileDialog, FileHandle};
 
 use crate::app::Command;
 use crate::app::job::Waker;
+use crate::app::notices::Severity;
 
 /// What a dialog is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,20 @@ pub enum Ask {
     File(&'static str, &'static [&'static str]),
     /// A name for a new file: suggested name, name of the kind, ending.
     Save(&'static str, &'static str, &'static str),
+}
+
+/// Nobody closes a dialog this soon: there was none.
+const SOONEST: Duration = Duration::from_millis(300);
+const NO_DIALOG: &str = "the system shows no file dialog: type the path, or drop the file onto the window. On Linux \
+                         dialogs come from xdg-desktop-portal or zenity";
+
+/// The command of what was chosen. The system does not say that it has no dialog; it answers at once that nothing was chosen.
+fn answer(chosen: Option<PathBuf>, after: Duration, then: impl FnOnce(PathBuf) -> Command) -> Option<Command> {
+    match chosen {
+        Some(path) => Some(then(path)),
+        None if after < SOONEST => Some(Command::Tell(Severity::Warning, NO_DIALOG.into())),
+        None => None,
+    }
 }
 
 /// Dialogs that are open, and their answers.
@@ -60,23 +76,12 @@ impl Dialogs {
         };
         let (send, waker) = (self.send.clone(), self.waker.clone());
         let work = move || {
+            let begun = Instant::now();
             let chosen = pollster::block_on(file).map(|f| f.path().to_path_buf());
-            let _ = send.send(chosen.map(then));
+            let _ = send.send(answer(chosen, begun.elapsed(), then));
             waker();
         };
         if std::thread::Builder::new().name("file-dialog".into()).spawn(work).is_ok() {
-            self.open += 1;
-        }
-    }
-
-    /// Does something beside the window that may take a moment and needs no dialog.
-    pub fn beside(&mut self, work: impl FnOnce() -> Option<Command> + Send + 'static) {
-        let (send, waker) = (self.send.clone(), self.waker.clone());
-        let work = move || {
-            let _ = send.send(work());
-            waker();
-        };
-        if std::thread::Builder::new().name("beside".into()).spawn(work).is_ok() {
             self.open += 1;
         }
     }
@@ -86,5 +91,19 @@ impl Dialogs {
         let answers: Vec<_> = self.answers.try_iter().collect();
         self.open -= answers.len().min(self.open);
         answers.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dialog_that_was_closed_says_nothing_and_one_that_never_was_does() {
+        let path = Some(PathBuf::from("/rows.jsonl"));
+        assert!(matches!(answer(path, Duration::ZERO, Command::OpenRunFile), Some(Command::OpenRunFile(_))));
+        assert!(answer(None, Duration::from_secs(1), Command::OpenRunFile).is_none());
+        let told = answer(None, Duration::from_millis(5), Command::OpenRunFile);
+        assert!(matches!(told, Some(Command::Tell(Severity::Warning, text)) if text.contains("zenity")));
     }
 }

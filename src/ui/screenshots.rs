@@ -179,6 +179,8 @@ fn listed(window: &mut TestWindow) -> Vec<(String, PathBuf)> {
 
 fn take_pictures() {
     let mut dark = window(Theme::Dark);
+    // What the renderer holds is there before the runs, which measure the whole program.
+    dark.harness.render().expect("a renderer: install mesa-vulkan-drivers");
     dark.go(Room::Runs);
     let there = listed(&mut dark);
     for (name, change) in VARIANTS {
@@ -188,6 +190,7 @@ fn take_pictures() {
     }
     let runs = listed(&mut dark);
     let main = runs.iter().find(|(name, _)| name == VARIANTS[2].0).unwrap().1.clone();
+    notices_gone(&mut dark);
 
     dark.go(Room::Model);
     shot(&mut dark, "model");

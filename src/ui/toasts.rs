@@ -7,7 +7,9 @@ use egui_material_icons::icons;
 
 use super::theme::{self, palette};
 use super::widgets::{icon_button, severity_look};
+use crate::app::gate::sentence;
 use crate::app::notices::{Notice, Severity};
+use crate::engine::config::shorten_homes_in;
 
 /// How long a notice stays; errors stay longer.
 const STAYS: Duration = Duration::from_secs(6);
@@ -90,7 +92,7 @@ fn toast_ui(ui: &mut egui::Ui, toast: &mut Toast) -> bool {
             ui.set_width(360.0);
             ui.horizontal_top(|ui| {
                 ui.label(icon.rich_text().color(color).size(18.0));
-                let text = &toast.notice.text;
+                let text = &sentence(&shorten_homes_in(&toast.notice.text));
                 let short = text.chars().count() > SHORT && !toast.open;
                 let shown =
                     if short { format!("{}…", text.chars().take(SHORT).collect::<String>()) } else { text.clone() };

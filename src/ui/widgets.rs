@@ -8,6 +8,7 @@ use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons;
 
 use super::theme::{self, palette};
+use crate::app::gate::sentence;
 use crate::app::notices::Severity;
 use crate::engine::config::shorten_homes_in;
 
@@ -154,7 +155,7 @@ pub fn message(ui: &mut Ui, severity: Severity, text: &str) -> Response {
     let (icon, color) = severity_look(ui, severity);
     ui.horizontal_top(|ui| {
         line_icon(ui, icon, color);
-        ui.add(Label::new(shorten_homes_in(text)).wrap().selectable(true))
+        ui.add(Label::new(sentence(&shorten_homes_in(text))).wrap().selectable(true))
     })
     .inner
 }

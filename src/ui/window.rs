@@ -200,14 +200,6 @@ impl Window {
         const RUN: &[&str] = &["toml"];
         match action {
             Action::ExportPng | Action::ExportCsv => self.export_plots(action, ctx),
-            Action::OpenRunFolder => {
-                let Some(dir) = self.studio.view.as_ref().and_then(|v| v.dir.clone()) else { return };
-                self.dialogs.beside(move || {
-                    let error = opener::open(&dir).err()?;
-                    let text = format!("the folder cannot be opened ({error}): {}", dir.display());
-                    Some(Command::Tell(Severity::Error, text))
-                });
-            }
             Action::ChooseRunFolder => {
                 let then = edit(|run, path| run.output.dir = path);
                 self.dialogs.ask("Choose a folder for the run", Ask::Folder, None, then);

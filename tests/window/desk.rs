@@ -171,6 +171,15 @@ impl Window<'_> {
         }
     }
 
+    /// Asks the command palette for something, as fast as a keyboard can: all keys may come within one frame.
+    pub fn ask(&self, words: &str) {
+        self.press("ctrl+k");
+        for arguments in [&["type", "--delay", "1", words][..], &["key", "Return"]] {
+            let done = self.xdotool(arguments);
+            assert!(done.status.success(), "{arguments:?}: {}", text(&done.stderr));
+        }
+    }
+
     /// That it is still on the screen.
     pub fn is_shown(&self) -> bool {
         let found = self.xdotool(&["search", "--onlyvisible", "--name", "^LoRA Studio$"]);

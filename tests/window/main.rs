@@ -96,13 +96,21 @@ fn a_run_outlives_being_closed_by_mistake_and_being_killed() {
     };
     assert_eq!(inspect()["state"], "interrupted", "{}", inspect());
 
-    // The next start is one like any other.
+    // The next start shows what was left, and goes on with it when it is asked to.
     let mut again = desk.open();
     std::thread::sleep(Duration::from_secs(1));
-    assert!(again.is_shown());
+    let steps = losses(&run).len();
+    again.ask("continue the shown");
+    again.wait("more steps", 60, |_| (losses(&run).len() >= steps + 3).then_some(()));
+    assert_eq!(desk.run().as_ref(), Some(&run), "the same run, and no other");
     again.press("ctrl+q");
-    assert_eq!(again.wait_end(30).code(), Some(0), "{}", again.said());
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(again.is_shown());
+    again.press("Return");
+    assert_eq!(again.wait_end(60).code(), Some(0), "{}", again.said());
     assert!(again.said().lines().all(|line| line.starts_with('{')), "{}", again.said());
+    assert_eq!(inspect()["state"], "stopped", "{}", inspect());
+    assert!(run.join("adapter/adapter_model.safetensors").is_file());
 
     let steps = losses(&run).len() + 4;
     let (path, fewer) = (run.display().to_string(), format!("train.max_steps={steps}"));

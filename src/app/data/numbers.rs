@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Found, MUCH_CUT, Picks, quoted};
+use super::{Found, Picks, quoted};
 use crate::engine::Result;
 use crate::engine::config::{DataConfig, TrainConfig};
 use crate::engine::data::{self, LengthCounts, Report, Severity, Survey};
 use crate::engine::memory::BatchShape;
 use crate::units::grouped;
+
+/// Share of cut rows above which a person should look.
+const MUCH_CUT: f64 = 0.05;
 
 /// What a run would train on.
 #[derive(Debug)]

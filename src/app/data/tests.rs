@@ -3,8 +3,8 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::app::{Command, Room, Studio};
-use crate::engine::config::RunConfig;
-use crate::engine::data::{LengthCounts, Mark, Why};
+use crate::engine::config::{DataFormat, OnBadRow, RunConfig};
+use crate::engine::data::{self, LengthCounts, Mark, Why};
 
 fn studio() -> Studio {
     let mut studio = Studio::open(None, Arc::new(|| {}));

@@ -60,7 +60,7 @@ pub(super) struct Args {
     /// The inputs of layers that are computed again wait in a file, which lies in the system's folder for temporary files
     #[arg(long)]
     checkpoint_offload: bool,
-    /// Rows whose logits exist at a time; 0: as many as 32 MiB hold
+    /// Rows whose logits exist at a time; 0: as many as 56 MiB hold
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=65536))]
     logits_chunk: u32,
     /// How AdamW keeps its moments; the file of paged-adamw lies in the system's folder for temporary files

@@ -283,7 +283,7 @@ pub struct TrainConfig {
     pub checkpointing: Checkpointing,
     /// The inputs of layers that are computed again wait in a file.
     pub checkpoint_offload: bool,
-    /// Rows whose logits exist at a time; 0: as many as 32 MiB hold.
+    /// Rows whose logits exist at a time; 0: as many as 56 MiB hold.
     pub logits_chunk: usize,
     /// Seed of the initial adapter, the order of the rows and dropout.
     pub seed: u64,

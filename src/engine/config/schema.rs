@@ -277,7 +277,7 @@ pub const FIELDS: &[Field] = &[
         "train",
         "logits_chunk",
         Kind::Integer { min: 0, max: 65536 },
-        "Rows whose logits exist at a time; 0: as many as 32 MiB hold. More are faster and take more memory.",
+        "Rows whose logits exist at a time; 0: as many as 56 MiB hold. More are faster and take more memory.",
     ),
     of("train", "seed", Kind::Integer { min: 0, max: i64::MAX }, "Seed of the adapter, the rows' order and dropout."),
     of("eval", "every", count(0), "Steps between two validation losses; 0: at the end only."),

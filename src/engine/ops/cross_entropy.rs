@@ -16,7 +16,7 @@ use super::{Compute, Mat, MatMut, linear};
 use crate::engine::quant::FrozenMatrix;
 
 /// Bytes of logits that exist at a time: enough rows for an efficient product, few enough not to matter in a plan.
-const CHUNK_BYTES: usize = 32 << 20;
+const CHUNK_BYTES: usize = 56 << 20;
 
 /// Rows of a chunk, of up to `most`: so many as are wanted, or for 0 as many as [`CHUNK_BYTES`] hold.
 pub fn chunk_rows(vocab: usize, wanted: usize, most: usize) -> usize {

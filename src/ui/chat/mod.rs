@@ -29,6 +29,8 @@ pub struct View {
     editing: bool,
     /// The next frame puts the cursor behind what is typed.
     to_end: bool,
+    /// When the room was drawn last, counted in passes.
+    drawn: u64,
     /// Prompts that were given back so far.
     returned: u64,
     /// Height of each turn, for those out of sight.
@@ -39,6 +41,12 @@ impl View {
     /// The room.
     pub fn ui(&mut self, ui: &mut Ui, studio: &Studio, commands: &mut Commands, actions: &mut Vec<Action>) {
         let chat = &studio.chat;
+        // Who comes in can type at once, unless something else has the keyboard.
+        let pass = ui.ctx().cumulative_pass_nr();
+        if pass > self.drawn + 1 && ui.memory(|memory| memory.focused()).is_none() {
+            self.to_end = true;
+        }
+        self.drawn = pass;
         if chat.returned.0 > self.returned {
             self.returned = chat.returned.0;
             if self.prompt.is_empty() && !chat.returned.1.trim().is_empty() {
@@ -75,7 +83,8 @@ impl View {
         panel.show(ui, |ui| self.composer_ui(ui, studio, &mut send));
         CentralPanel::default().frame(Frame::NONE).show(ui, |ui| {
             if chat.turns.is_empty() {
-                nothing_yet(ui, studio, &mut send, actions);
+                let area = ScrollArea::vertical().auto_shrink(false).id_salt("chat-nothing-yet");
+                area.show(ui, |ui| nothing_yet(ui, studio, &mut send, actions));
                 return;
             }
             let area = ScrollArea::vertical().auto_shrink(false).stick_to_bottom(true).id_salt("chat-turns");
@@ -118,9 +127,12 @@ fn nothing_yet(ui: &mut Ui, studio: &Studio, send: &mut impl FnMut(ChatCommand),
         });
         return;
     }
-    let text = "Write a prompt below; Enter sends it. Or begin with one of the run's sample prompts.";
     let title = if chosen.adapter.is_some() { "Ask both" } else { "Ask the base model" };
     let prompts = &studio.shared.run.sample.prompts;
+    let text = match prompts.is_empty() {
+        true => "Write a prompt below; Enter sends it.",
+        false => "Write a prompt below; Enter sends it. Or begin with one of the sample prompts.",
+    };
     empty_state(ui, icons::ICON_FORUM, title, text, |ui| {
         for prompt in prompts.iter().take(4) {
             if ui.button(prompt).clicked() {

@@ -101,8 +101,12 @@ fn slider(ui: &mut Ui, name: &'static str, value: &mut f64, range: std::ops::Ran
     ui.scope(|ui| {
         ui.spacing_mut().slider_width = ui.available_width() - 4.0;
         ui.spacing_mut().interact_size.y = 16.0;
-        let slider = Slider::new(value, range).show_value(false).step_by(0.01);
-        let response = ui.add(slider);
+        // Drawn, it would round the value to its step; only what is dragged is to change.
+        let mut dragged = *value;
+        let response = ui.add(Slider::new(&mut dragged, range).show_value(false).step_by(0.01));
+        if response.changed() {
+            *value = (100.0 * dragged).round() / 100.0;
+        }
         response.widget_info(|| eframe::egui::WidgetInfo::labeled(eframe::egui::Role::Slider, true, name));
     });
 }

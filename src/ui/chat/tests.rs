@@ -60,6 +60,11 @@ fn without_an_adapter_the_room_says_what_to_do() {
     window.wait("it is known that there is none", 30, |w| w.studio.chat.chosen.is_some());
     window.harness.get_by_label("No adapter yet");
     window.harness.get_by_label("Open an adapter folder…");
+    // Nothing was changed, so nothing can be reset; and the keyboard writes the prompt.
+    assert!(window.harness.query_by_label("Reset to defaults").is_none());
+    window.harness.input_mut().events.push(eframe::egui::Event::Text("Hello".into()));
+    window.harness.run_steps(2);
+    assert_eq!(window.harness.get_by_label("Prompt").value().as_deref(), Some("Hello"));
     window.click("Go to training");
     assert_eq!(window.window().studio.shared.prefs.room, Room::Train);
 }

@@ -13,6 +13,7 @@ use crate::engine::generate::Finish;
 use crate::ui::busy;
 use crate::ui::theme::{self, palette};
 use crate::ui::widgets::{figure, icon_button, message, strong};
+use crate::units::grouped;
 
 /// Heights of complete turns, so that those out of sight are not laid out.
 #[derive(Default)]
@@ -199,7 +200,8 @@ fn state(answer: &Answer) -> String {
         n => format!("{n} tokens"),
     };
     if let Some(speed) = answer.speed() {
-        text.push_str(&format!(" · {speed:.1} tokens/s"));
+        let speed = if speed < 100.0 { format!("{speed:.1}") } else { grouped(speed.round() as u64) };
+        text.push_str(&format!(" · {speed} tokens/s"));
     }
     match answer.finish {
         None | Some(Finish::Stop(_)) => {}

@@ -7,7 +7,6 @@ use super::path_field::PathField;
 use super::{columns, part, row_label, validation, wrong};
 use crate::app::command::Commands;
 use crate::app::data::{DataCommand, DataProblem, quoted, train_on};
-use crate::app::gate::sentence;
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio};
 use crate::engine::config::{DataConfig, DataFormat, RunConfig};
@@ -140,7 +139,7 @@ fn show_problem(ui: &mut Ui, studio: &Studio, problem: &DataProblem, run: &mut R
     ui.add_space(4.0);
     if let Some(id) = &problem.download {
         if !downloading {
-            message(ui, Severity::Info, &sentence(&problem.text));
+            message(ui, Severity::Info, &problem.text);
             let help = "Fetches these rows from the Hugging Face Hub into its usual cache; of a data set that has several \
                         configurations you choose one first.";
             if icon_text_button(ui, icons::ICON_DOWNLOAD, "Download it").on_hover_text(help).clicked() {
@@ -149,7 +148,7 @@ fn show_problem(ui: &mut Ui, studio: &Studio, problem: &DataProblem, run: &mut R
         }
         return;
     }
-    message(ui, Severity::Error, &sentence(&quoted(&problem.text)));
+    message(ui, Severity::Error, &quoted(&problem.text));
     for (id, size) in &problem.choice {
         let file = id.file.as_deref().unwrap_or_default();
         if ui.button(format!("{file} ({})", bytes(*size))).clicked() {
@@ -174,7 +173,7 @@ fn format_choice(ui: &mut Ui, file: Option<&Summary>, settings: &mut DataConfig)
         combo.response.labelled_by(label.id).on_hover_text("How a row becomes a conversation or a document.");
         let why = match file {
             Some(file) if settings.format == DataFormat::Auto && !file.reading.reason.is_empty() => {
-                format!("found out: {}", quoted(&file.reading.reason))
+                format!("detected: {}", quoted(&file.reading.reason))
             }
             _ if settings.format == DataFormat::Auto => String::new(),
             _ => "chosen by you".to_string(),

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use eframe::egui::{self, Align, ComboBox, Label, Layout, RichText, ScrollArea, TextEdit, Ui};
 
 use crate::app::data::quoted;
-use crate::app::gate::sentence;
 use crate::app::notices::Severity;
 use crate::app::{Command, Studio, command::Commands};
 use crate::engine::config::{DataFormat, is_template_text, names_template_file};
@@ -167,7 +166,7 @@ impl View {
             }
         }
         if let Some(problem) = &editor.problem {
-            message(ui, Severity::Error, &sentence(&quoted(problem)));
+            message(ui, Severity::Error, &quoted(problem));
             let text = "It is not used: rows are written with the last template that works.";
             ui.add(Label::new(RichText::new(text).weak()).wrap());
         }

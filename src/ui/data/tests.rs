@@ -55,7 +55,7 @@ fn the_built_in_rows_are_there_and_their_ends_are_trained() {
     settle(&mut window);
     assert!(shows(&window, "end of turn, trained"));
     assert!(!shows(&window, "0 end of turn, trained"));
-    assert!(shows(&window, "found out: \"messages\" with \"role\" and \"content\""));
+    assert!(shows(&window, "detected: \"messages\" with \"role\" and \"content\""));
     window.click("Show as: chat");
     assert!(shows(&window, "Assistant") && shows(&window, "User"));
     window.click("Show as: text");

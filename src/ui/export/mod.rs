@@ -56,7 +56,7 @@ impl View {
         });
         if let Some(done) = &export.done {
             ui.add_space(theme::GAP);
-            done_ui(ui, done);
+            done_ui(ui, done, commands);
             if !self.had_result {
                 ui.scroll_to_cursor(Some(Align::BOTTOM));
             }
@@ -212,11 +212,11 @@ fn write_ui(ui: &mut Ui, studio: &Studio, commands: &mut Commands) {
     }
 }
 
-fn done_ui(ui: &mut Ui, done: &Exported) {
+fn done_ui(ui: &mut Ui, done: &Exported, commands: &mut Commands) {
     let p = palette(ui);
     let right = |ui: &mut Ui| {
         if icon_text_button(ui, icons::ICON_FOLDER_OPEN, "Open folder").clicked() {
-            open(done.path.clone());
+            commands.send(Command::Open(done.path.display().to_string()));
         }
     };
     card_with(ui, "Exported", right, |ui| {
@@ -247,13 +247,4 @@ fn done_ui(ui: &mut Ui, done: &Exported) {
             ui.add(Label::new(RichText::new(done.snippet().trim_end()).monospace()).selectable(true).wrap());
         });
     });
-}
-
-/// Shows the folder in the system's file manager, which can take its time to start.
-fn open(path: std::path::PathBuf) {
-    let work = move || {
-        // Without a file manager there is nothing that could be done; the path is on the screen.
-        let _ = opener::open(&path);
-    };
-    let _ = std::thread::Builder::new().name("open-folder".into()).spawn(work);
 }

@@ -1,6 +1,6 @@
 //! What the open model is, from its headers.
 
-use eframe::egui::{self, CollapsingHeader, Grid, RichText, ScrollArea, TextEdit, Ui, vec2};
+use eframe::egui::{self, CollapsingHeader, Grid, Label, RichText, ScrollArea, TextEdit, Ui, vec2};
 
 use super::short;
 use crate::app::model::ModelInfo;
@@ -41,7 +41,10 @@ pub fn ui(ui: &mut Ui, info: &ModelInfo) {
                 None => "none: it is a base model, rows are best plain text",
             };
             fact(ui, "Chat template", template);
-            fact(ui, "Path", shorten_home(&info.path));
+            ui.label(RichText::new("Path").weak());
+            // In one line: a path of the Hub's cache would take four. All of it stands beside it when it is hovered.
+            ui.add(Label::new(shorten_home(&info.path)).truncate().selectable(true));
+            ui.end_row();
         });
         let Some(template) = &info.tokenizer.chat_template else { return };
         CollapsingHeader::new(RichText::new("Chat template as it is").small()).show(ui, |ui| {

@@ -4,6 +4,7 @@ use eframe::egui::{Key, Theme};
 use egui_kittest::kittest::Queryable;
 use serde_json::json;
 
+use crate::app::gate::sentence;
 use crate::app::hub::HubCommand;
 use crate::app::model::ModelCommand;
 use crate::app::{Command, Room};
@@ -181,7 +182,7 @@ fn what_does_not_exist_and_what_the_network_forbids_is_said_with_a_button_that_h
     look(&mut window, "owner/nothing");
     let (kind, text) = trouble(&mut window);
     assert_eq!(kind, Some(Problem::NotFound));
-    window.harness.get_by_label(&text);
+    window.harness.get_by_label(&sentence(&text));
     window.click("Close this repository");
     assert!(window.window().studio.model.hub.looked.is_none());
 
@@ -229,7 +230,7 @@ fn a_wrong_path_says_so_and_the_built_in_model_is_one_click_away() {
     window.harness.key_press(Key::Enter);
     window.harness.run_steps(3);
     window.wait("it is refused", 20, |w| w.studio.model.problem.is_some());
-    window.harness.get_by_label("there is no such file or folder: /no/such/model");
+    window.harness.get_by_label("There is no such file or folder: /no/such/model");
     window.picture("model-wrong-path");
     window.click("Use the built-in model");
     opened(&mut window, "builtin:tiny-chat");
@@ -278,7 +279,8 @@ fn broken_models_say_what_is_wrong_with_which_file() {
         window.wait("it is refused", 20, |w| !w.studio.model.busy());
         let problem = window.window().studio.model.problem.clone().unwrap_or_else(|| panic!("{path:?} is opened"));
         assert!(problem.to_lowercase().contains(file), "{problem}");
-        assert!(window.harness.query_all_by_label_contains(&problem).next().is_some(), "{problem}");
+        let shown = sentence(&problem);
+        assert!(window.harness.query_all_by_label_contains(&shown).next().is_some(), "{shown}");
         window.harness.get_by_label("Use the built-in model");
         println!("{problem}");
     }

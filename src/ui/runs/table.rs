@@ -68,8 +68,8 @@ impl Column {
         }
     }
 
-    /// The columns for which there is room, with their least widths.
-    fn shown(width: f32) -> Vec<(Column, f32)> {
+    /// The columns for which there is room and in which something stands, with their least widths.
+    fn shown(width: f32, list: &[RunSummary]) -> Vec<(Column, f32)> {
         let all = [
             (Column::Name, 130.0, 0.0),
             (Column::Model, 120.0, MEDIUM),
@@ -82,7 +82,11 @@ impl Column {
             (Column::Time, 82.0, 0.0),
             (Column::Begun, 120.0, 0.0),
         ];
-        all.into_iter().filter(|(_, _, from)| width >= *from).map(|(column, least, _)| (column, least)).collect()
+        let validated = list.iter().any(|run| run.best_validation_loss.is_some());
+        all.into_iter()
+            .filter(|(column, _, from)| width >= *from && (validated || *column != Column::Validation))
+            .map(|(column, least, _)| (column, least))
+            .collect()
     }
 }
 
@@ -112,7 +116,7 @@ impl View {
     pub fn ui(&mut self, ui: &mut Ui, studio: &Studio, list: &[RunSummary], commands: &mut Commands) {
         self.update(studio.runs.version, list);
         let width = ui.available_width();
-        let columns = Column::shown(width);
+        let columns = Column::shown(width, list);
         ScrollArea::horizontal().id_salt("runs-sideways").show(ui, |ui| {
             let mut table = TableBuilder::new(ui)
                 .id_salt(("runs", columns.len()))

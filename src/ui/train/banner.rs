@@ -65,6 +65,9 @@ fn words(view: &RunView, ending: Ending) -> (String, String) {
     match ending {
         Ending::Finished => (format!("Finished: {steps} steps in {time}"), adapter),
         Ending::Stopped => (format!("Stopped after step {steps}{total}, and kept"), adapter),
+        Ending::Discarded if view.newest.is_none() => {
+            ("The start was cancelled".to_string(), "Nothing was trained, and nothing is kept.".to_string())
+        }
         Ending::Discarded => (format!("Discarded after step {steps}{total}"), kept),
         Ending::Interrupted => (format!("Interrupted after step {steps}{total}"), kept),
         Ending::Failed => {

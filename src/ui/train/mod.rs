@@ -5,6 +5,7 @@ mod curves;
 mod gate;
 mod heat_map;
 mod prepare;
+mod queue;
 mod run;
 mod samples;
 #[cfg(test)]
@@ -60,6 +61,10 @@ impl View {
             });
             ui.add_space(theme::GAP);
         }
+        if !studio.is_training() && !studio.shared.prefs.queue.is_empty() {
+            queue::ui(ui, studio, commands, actions);
+            ui.add_space(theme::GAP);
+        }
         match &studio.view {
             None => self.prepare.ui(ui, studio, commands, actions),
             Some(view) => self.run_ui(ui, studio, view, commands, actions),
@@ -113,6 +118,10 @@ impl View {
             self.heat_map.ui(ui, view);
         }
         ui.add_space(theme::GAP);
+        if studio.is_training() {
+            queue::ui(ui, studio, commands, actions);
+            ui.add_space(theme::GAP);
+        }
         notes(ui, view);
     }
 }

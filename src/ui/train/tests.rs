@@ -6,7 +6,8 @@ use egui_kittest::kittest::{NodeT, Queryable};
 use super::super::testing::TestWindow;
 use super::Picture;
 use crate::app::live::Ending;
-use crate::app::training::Phase;
+use crate::app::studio::QueueCommand;
+use crate::app::training::{Phase, TrainCommand};
 use crate::app::{Command, Readiness, Room};
 use crate::engine::config::{Checkpointing, RunConfig};
 use crate::engine::device::Device;
@@ -115,6 +116,64 @@ fn a_run_is_started_paused_continued_stopped_and_kept() {
     assert!(std::fs::read_to_string(&csv).unwrap().lines().count() > step);
     w.click("Start another");
     w.harness.get_by_label("Start training");
+}
+
+#[test]
+fn runs_wait_for_their_turn_and_for_whoever_stopped_the_one_before() {
+    let mut w = sized([1280.0, 1900.0], Theme::Dark, |run| run.train.max_steps = 60);
+    w.click("Start training");
+    w.wait("the first point is there", 60, |w| step_of(w) >= 1);
+    w.click("Pause");
+    let queue = |w: &mut TestWindow, rank: usize| {
+        let mut run = w.window().studio.shared.run.clone();
+        (run.method.rank, run.train.max_steps) = (rank, 3);
+        w.window().studio.apply(Command::Edit(Box::new(run)));
+        w.window().studio.apply(Command::Train(TrainCommand::Name(format!("of rank {rank}"))));
+        w.click("Queue the prepared run");
+    };
+    queue(&mut w, 5);
+    queue(&mut w, 6);
+    queue(&mut w, 7);
+    w.click("Remove run 2 of the queue");
+    let names: Vec<String> = w.window().studio.shared.prefs.queue.iter().map(|run| run.name.clone()).collect();
+    assert_eq!(names, ["of rank 5", "of rank 7"]);
+    w.picture("train-queue");
+    // What cannot be trained cannot wait either.
+    let good = w.window().studio.shared.run.clone();
+    let mut bad = good.clone();
+    bad.data.train = "/nowhere.jsonl".into();
+    w.window().studio.apply(Command::Edit(Box::new(bad)));
+    w.wait("the rows are missed", 30, |w| w.studio.data.problem.is_some());
+    w.window().studio.apply(Command::Queue(QueueCommand::Add));
+    assert_eq!(w.window().studio.shared.prefs.queue.len(), 2);
+    w.window().studio.apply(Command::Edit(Box::new(good)));
+    w.wait_until_ready();
+    w.click("Continue");
+    let done = |w: &super::super::Window, rank: usize| {
+        let view = w.studio.view.as_ref();
+        view.is_some_and(|view| view.config.method.rank == rank && view.ending == Some(Ending::Finished))
+    };
+    w.wait("both are trained", 120, |w| done(w, 7));
+    assert_eq!(w.window().studio.view.as_ref().unwrap().name, "of rank 7");
+    assert!(w.window().studio.shared.prefs.queue.is_empty() && !w.window().studio.is_training());
+
+    // Stopped by hand, the next one waits; here it is remembered, and begun by hand, too.
+    let mut long = w.window().studio.shared.run.clone();
+    long.train.max_steps = 2000;
+    w.window().studio.apply(Command::Edit(Box::new(long)));
+    w.window().studio.apply(Command::Start);
+    w.wait("it trains", 60, |w| step_of(w) >= 1 && w.studio.is_training());
+    queue(&mut w, 4);
+    w.click("Stop and keep");
+    w.wait("it is kept", 60, |w| ending(w) == Some(Ending::Stopped));
+    w.harness.run_steps(3);
+    assert!(!w.window().studio.is_training());
+    let file = w.folder.path().join("studio.toml");
+    w.window().studio.close();
+    let (remembered, warnings) = crate::app::prefs::Prefs::load(&file);
+    assert_eq!((remembered.queue.len(), warnings.len()), (1, 0), "{warnings:?}");
+    w.click("Begin the first");
+    w.wait("it is trained", 60, |w| done(w, 4));
 }
 
 #[test]
