@@ -521,11 +521,11 @@ mod tests {
         let logits = smaller_runs(&case.inputs(now), &layers).into_iter().find(|o| o.changes[0].lever == Lever::Logits);
         let logits = logits.unwrap();
         assert_eq!(logits.settings(), ["train.logits_chunk=32"]);
-        // 160 rows of 49,152 numbers before.
+        // 288 rows of 49,152 numbers before.
         assert!(now - logits.needed > 100 * 49_152 * 4 && logits.time > 1.01, "{now} {logits:?}");
         // It comes before the file, and as little of it as is enough.
         let enough = make_it_fit(&case.inputs(now - 49_152), &layers).unwrap();
-        assert_eq!(enough.settings(), ["train.logits_chunk=128"]);
+        assert_eq!(enough.settings(), ["train.logits_chunk=256"]);
     }
 
     #[test]

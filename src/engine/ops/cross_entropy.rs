@@ -306,9 +306,9 @@ mod tests {
     }
 
     #[test]
-    fn chunks_hold_what_is_wanted_or_32_mebibytes() {
-        assert_eq!(chunk_rows(49_152, 0, 10_000), 160);
-        assert_eq!(chunk_rows(2_000_003, 0, 10_000), 4);
+    fn chunks_hold_what_is_wanted_or_56_mebibytes() {
+        assert_eq!(chunk_rows(49_152, 0, 10_000), 288);
+        assert_eq!(chunk_rows(2_000_003, 0, 10_000), 7);
         assert_eq!(chunk_rows(usize::MAX / 4, 0, 9), 1);
         // Never more than there are, and one where there are none.
         assert_eq!((chunk_rows(100, 0, 511), chunk_rows(100, 64, 511), chunk_rows(100, 600, 511)), (511, 64, 511));
