@@ -273,6 +273,23 @@ mod tests {
             load("d.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),
             "the only row cannot be trained on: line 1: it has no assistant turn to train on: d.jsonl"
         );
+        assert_eq!(
+            load("f.txt", "some words, and then a zero\0\n"),
+            "line 1: the text holds a zero byte: the file is not plain text: f.txt"
+        );
+        let skip = |name: &str, content: &str| {
+            let settings = DataConfig { on_bad_row: OnBadRow::Skip, ..settings(&file(&folder, name, content)) };
+            error(super::load(&settings, &tokenizer, 0), &folder)
+        };
+        let zero = "the text holds a zero byte: the file is not plain text";
+        assert_eq!(
+            skip("f.txt", "some words, and then a zero\0\n"),
+            format!("its only row cannot be read: line 1: {zero}: f.txt")
+        );
+        assert_eq!(
+            skip("f.txt", "some words, and then a zero\0\nonce more, after other words\0\n"),
+            format!("none of its rows can be read: line 1: {zero}: f.txt")
+        );
         assert!(
             load("e.jsonl", "{\"chosen\":\"x\",\"rejected\":\"y\"}").starts_with("line 1: these are preference rows")
         );
@@ -476,7 +493,7 @@ mod tests {
 
     #[test]
     fn built_in_rows_are_read() {
-        let seen = inspect("builtin:pirate", &DataConfig::default(), &mut |_, _| true).unwrap();
+        let seen = inspect("builtin:pirate", &DataConfig::default(), &mut |_| {}, &mut |_, _| true).unwrap();
         assert_eq!((seen.format, seen.wrong_rows), (Format::Messages, 0));
         let model = formats::builtin::model("tiny-chat").unwrap();
         let tokenizer = formats::open(&model).unwrap().tokenizer().unwrap();
@@ -511,7 +528,7 @@ mod tests {
             ("dpo_en_demo.json", Format::Preference, 300),
         ] {
             let path = shared_data(name).unwrap().to_string_lossy().into_owned();
-            let seen = inspect(&path, &DataConfig::default(), &mut |_, _| true).unwrap();
+            let seen = inspect(&path, &DataConfig::default(), &mut |_| {}, &mut |_, _| true).unwrap();
             println!("{name}: {} {} {:?} {:?}", seen.format.name(), seen.rows, seen.columns, seen.problems);
             assert_eq!((seen.format, seen.rows, seen.wrong_rows), (format, rows, 0), "{name}");
             if format != Format::Preference {
