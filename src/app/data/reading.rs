@@ -95,7 +95,7 @@ impl DataState {
         let (peeked, tokenizer) = (settings.clone(), model.tokenizer.clone());
         self.peeking = Some(Job::spawn("peek-data", &shared.waker, move |task| {
             let begun = Instant::now();
-            // Rows in their right order, later, are better than rows that change under the eye.
+            // Of a small file all rows are there before anybody has looked at the first.
             let large = || data::Source::of_train(&peeked).is_ok_and(|source| source.bytes() >= LARGE);
             while begun.elapsed() < pause || (begun.elapsed() < pause + LONG && !large()) {
                 task.check()?;

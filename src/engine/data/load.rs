@@ -428,6 +428,20 @@ mod tests {
         let mut changed = settings(&path);
         data.report.findings[0].fix.unwrap().apply(&mut changed);
         assert_eq!(load(&changed, &chatml(), 0).unwrap().train.len(), 1);
+        // Most templates cannot write a turn without text at all.
+        let text = std::fs::read_to_string(&path).unwrap().replace("\"content\":\"\"", "\"content\":null");
+        let path = file(&folder, "e.jsonl", &text);
+        let tokenizer = byte_tokenizer(
+            &["<|im_start|>", "<|im_end|>"],
+            Some(
+                "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}",
+            ),
+        );
+        let data = load(&settings(&path), &tokenizer, 0).unwrap();
+        assert_eq!(data.train.len(), 1);
+        let reason = "1 row left out, the first in line 1: a turn is a tool call without text, which the chat template cannot \
+                      write: choose a template that writes tool calls (the chat template failed: ";
+        assert!(data.report.notices[0].starts_with(reason), "{:?}", data.report.notices);
     }
 
     #[test]
