@@ -167,6 +167,32 @@ fn a_dataset_info_names_file_columns_and_roles() {
     assert!(refused.starts_with("it describes 2 data sets (dialogs, other): name one"), "{refused}");
     let told = told(&place, &[&format!("data.train={info}:dialogs")]);
     assert!(told.contains("training: 1 row,"), "{told}");
+    // By a path that could be a name on the Hub, too.
+    let named = |name: &str| {
+        let path = format!("./dataset_info.json:{name}");
+        let mut command = place.command(&["inspect", path.trim_start_matches("./")]);
+        let output = command.current_dir(place.path("")).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert!(named("dialogs").0.contains("rows     1\n"), "{:?}", named("dialogs"));
+    assert!(named("other").1.starts_with("error: there is no such data file"), "{:?}", named("other"));
+}
+
+#[test]
+fn what_is_nothing_is_said_to_be_nothing() {
+    let place = Place::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    let said = place.error(&["inspect", &place.path("empty").display().to_string()]);
+    assert!(said.starts_with("this folder holds no model (config.json), no adapter"), "{said}");
+    place.file("empty/model.safetensors", "");
+    let said = place.error(&["inspect", &place.path("empty").display().to_string()]);
+    assert!(said.starts_with("not a model: no config.json"), "{said}");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(place.path("self.jsonl"), place.path("self.jsonl")).unwrap();
+        let said = place.error(&["inspect", &place.path("self.jsonl").display().to_string()]);
+        assert!(said.starts_with("could not look at: "), "{said}");
+    }
 }
 
 #[test]

@@ -75,6 +75,13 @@ impl Desk {
         fs::write(self.path("settings/studio.toml"), format!("draft = '''\n{run}'''\n")).unwrap();
     }
 
+    /// The same, and the room that was open last.
+    pub fn prepare_in(&self, room: &str, run: &str) {
+        fs::create_dir_all(self.path("settings")).unwrap();
+        let settings = format!("room = \"{room}\"\ndraft = '''\n{run}'''\n");
+        fs::write(self.path("settings/studio.toml"), settings).unwrap();
+    }
+
     /// Opens the window, and gives it the keyboard.
     pub fn open(&self) -> Window<'_> {
         let errors = self.path("stderr.txt");

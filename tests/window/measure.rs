@@ -112,6 +112,33 @@ fn launch_and_first_point() {
     print("launch to the first frame", "ms", launch);
 }
 
+/// A large file, which `LORA_STUDIO_LARGE` names, is read with SmolLM2's tokenizer: from the program's start to its first row
+/// as tokens, and the memory while the rest is read.
+#[test]
+#[ignore = "a measurement"]
+fn launch_to_the_first_row() {
+    let Some(rows) = std::env::var_os("LORA_STUDIO_LARGE").map(PathBuf::from) else { return };
+    let (Some(model), Some(_)) = (common::peers("smollm2-hf"), Desk::new()) else { return };
+    let (model, rows) = (model.canonicalize().unwrap(), rows.canonicalize().unwrap());
+    let (mut launch, mut times, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..TIMES {
+        let desk = Desk::new().unwrap();
+        let source = format!("[model]\nsource = \"{}\"\n[data]\ntrain = \"{}\"\n", model.display(), rows.display());
+        desk.prepare_in("data", &source);
+        let mut window = desk.open();
+        launch.extend(window.told("first_frame_ms"));
+        times.push(window.wait("a row", 60, |w| w.told("first_row_ms")));
+        std::thread::sleep(Duration::from_secs(8));
+        let status = fs::read_to_string(format!("/proc/{}/status", window.child.id())).unwrap();
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        held.extend(peak.map(|kb: f64| kb * 1024.0 / 1e6));
+    }
+    print("launch to the first frame", "ms", launch);
+    print("launch to the first row as tokens", "ms", times);
+    print("memory at most, eight seconds later", "MB", held);
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn an_idle_window() {

@@ -16,6 +16,8 @@ use crate::engine::data::{self, Survey};
 const PAUSE: Duration = Duration::from_millis(300);
 /// Reading that takes longer than this shows the first rows before it ends.
 const LONG: Duration = Duration::from_millis(200);
+/// Files from this size on take longer than that, unless they were read before.
+const LARGE: u64 = 16 << 20;
 /// Those rows.
 const PEEKED: usize = 256;
 /// Rows that are counted anew within a frame; more of them on a thread.
@@ -93,11 +95,13 @@ impl DataState {
         let (peeked, tokenizer) = (settings.clone(), model.tokenizer.clone());
         self.peeking = Some(Job::spawn("peek-data", &shared.waker, move |task| {
             let begun = Instant::now();
-            while begun.elapsed() < pause + LONG {
+            // Of a small file all rows are there before anybody has looked at the first.
+            let large = || data::Source::of_train(&peeked).is_ok_and(|source| source.bytes() >= LARGE);
+            while begun.elapsed() < pause || (begun.elapsed() < pause + LONG && !large()) {
                 task.check()?;
                 std::thread::sleep(Duration::from_millis(10));
             }
-            Ok(data::survey_first(&peeked, &tokenizer, PEEKED)?)
+            Ok(data::survey_first(&peeked, &tokenizer, PEEKED, &mut || !task.cancelled())?)
         }));
         // The job before is dropped, which cancels it.
         self.reading = Some(Job::spawn("read-data", &shared.waker, move |task| {

@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let settings = DataConfig { train: expanded(args.data()), max_seq_len, packing: true, ..DataConfig::default() };
     let source = Source::find(&settings.train)?;
 
-    let (_, first_s) = timed(|| data::survey_first(&settings, &tokenizer, FIRST).map(drop))?;
+    let (_, first_s) = timed(|| data::survey_first(&settings, &tokenizer, FIRST, &mut || true).map(drop))?;
     let (_, read_s) = timed(|| source.rows()?.try_for_each(|row| row.map(drop)))?;
     // In the program's cache folder, because a temporary folder may lie in memory.
     let parent = digest::cache_folder().unwrap_or_else(std::env::temp_dir);

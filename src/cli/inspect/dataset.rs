@@ -21,28 +21,36 @@ struct Shown<'a> {
 
 pub(super) fn show(spec: &str, changes: &[String], as_json: bool) -> Result<(), Failure> {
     let settings = with_changes(DataConfig::default(), changes)?;
+    // The rest of a large file takes its time.
+    let mut told = Ok(());
     let bar = progress_bar(0, "{bytes}/{total_bytes}  {eta} left");
-    let found = inspect(spec, &settings, &mut |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-        true
-    });
+    let found = inspect(
+        spec,
+        &settings,
+        &mut |found| {
+            if !as_json {
+                told = first_rows(found);
+            }
+        },
+        &mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+            true
+        },
+    );
     bar.finish_and_clear();
     let found = found?;
+    told?;
     if as_json {
         return json(&Shown { kind: "dataset", found: &found });
     }
-    say(format!("dataset  {}", found.source))?;
-    say(format!("format   {}: {}", found.format.name(), found.reason))?;
+    say("")?;
     say(format!("rows     {}", grouped(found.rows as u64)))?;
     let name = |c: &crate::engine::data::Column| match c.rows {
         n if n == found.parsed => format!("{} ({})", c.name, c.kind),
         n => format!("{} ({}, in {} rows)", c.name, c.kind, grouped(n as u64)),
     };
     say(format!("columns  {}", found.columns.iter().map(name).collect::<Vec<_>>().join(", ")))?;
-    for (field, column) in &found.mapping {
-        say(format!("mapping  {field} is read from {}", if column.is_empty() { "nothing" } else { column }))?;
-    }
     for notice in &found.notices {
         say(format!("note     {notice}"))?;
     }
@@ -61,6 +69,16 @@ pub(super) fn show(spec: &str, changes: &[String], as_json: bool) -> Result<(), 
         if more > 0 {
             say(format!("         and {} more", grouped(more as u64)))?;
         }
+    }
+    Ok(())
+}
+
+/// How the rows are read, and the first of them.
+fn first_rows(found: &Inspection) -> Result<(), Failure> {
+    say(format!("dataset  {}", found.source))?;
+    say(format!("format   {}: {}", found.format.name(), found.reason))?;
+    for (field, column) in &found.mapping {
+        say(format!("mapping  {field} is read from {}", if column.is_empty() { "nothing" } else { column }))?;
     }
     for row in &found.first {
         say("")?;

@@ -6,7 +6,7 @@ mod hub;
 mod model;
 mod run;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::output::Failure;
 use crate::engine::Error;
@@ -44,6 +44,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             },
         };
     }
+    // Before names on the Hub: one in a description has a colon, too.
+    if dataset_info::named(&args.path).is_some() {
+        return dataset::show(&args.path, &args.set, args.json);
+    }
     if let Some(id) = Reference::hub(&args.path, RepoKind::Model) {
         // Rows that are here can be looked into.
         if id.kind == RepoKind::Dataset && Source::find(&args.path).is_ok() {
@@ -52,12 +56,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return no_rows().and_then(|()| hub::show(&args.path, &id, args.json));
     }
     let path: PathBuf = expand_home(&args.path);
-    if dataset_info::named(&args.path).is_some() {
-        return dataset::show(&args.path, &args.set, args.json);
-    }
-    if !path.exists() {
-        return Err(Error::file("there is no such file or folder", &path).into());
-    }
+    match std::fs::metadata(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::file("there is no such file or folder", &path).into());
+        }
+        found => found.map_err(Error::io("look at", &path))?,
+    };
     if path.is_dir() {
         if path.join("adapter_config.json").is_file() {
             return no_rows().and_then(|()| adapter::show(&path, args.json));
@@ -67,8 +71,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
         // A folder of rows, unless it could be meant as a model.
         let of_rows = ["dataset_info.json", "dataset_dict.json"].iter().any(|name| path.join(name).exists());
-        if !path.join("config.json").exists() && (of_rows || Source::find(&args.path).is_ok()) {
-            return dataset::show(&args.path, &args.set, args.json);
+        if !path.join("config.json").exists() {
+            if of_rows || Source::find(&args.path).is_ok() {
+                return dataset::show(&args.path, &args.set, args.json);
+            }
+            if !holds_weights(&path) {
+                let message = "this folder holds no model (config.json), no adapter (adapter_config.json), no run (run.toml) \
+                               and no rows (.jsonl, .csv, .parquet, .txt and others)";
+                return Err(Error::file(message, &path).into());
+            }
         }
         return no_rows().and_then(|()| model::show(&args.path, args.json));
     }
@@ -76,4 +87,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Some("gguf") => no_rows().and_then(|()| model::show(&args.path, args.json)),
         _ => dataset::show(&path.to_string_lossy(), &args.set, args.json),
     }
+}
+
+/// Whether a folder could be meant as a model, though it has no description.
+fn holds_weights(folder: &Path) -> bool {
+    let mut files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    files.any(|file| file.extension().is_some_and(|ending| ["safetensors", "gguf", "bin"].iter().any(|e| ending == *e)))
 }

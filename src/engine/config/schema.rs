@@ -86,6 +86,7 @@ pub const LEAVE_OUT: &[&str] = &[
     "user-last",
     "unwritten-call",
     "unwritten-tools",
+    "zero-byte",
     MASK_FAULTS,
 ];
 

@@ -98,11 +98,13 @@ pub enum Oddity {
     UnwrittenCall,
     /// It has tools that the chat template does not write.
     UnwrittenTools,
+    /// A text holds a zero byte.
+    ZeroByte,
 }
 
 impl Oddity {
     /// All of them.
-    pub const ALL: [Oddity; 10] = [
+    pub const ALL: [Oddity; 11] = [
         Oddity::AssistantFirst,
         Oddity::SeveralSystems,
         Oddity::LateSystem,
@@ -113,6 +115,7 @@ impl Oddity {
         Oddity::UserLast,
         Oddity::UnwrittenCall,
         Oddity::UnwrittenTools,
+        Oddity::ZeroByte,
     ];
 
     /// Its name in run files: a word of `data.leave_out`.
@@ -128,6 +131,7 @@ impl Oddity {
             Oddity::UserLast => "user-last",
             Oddity::UnwrittenCall => "unwritten-call",
             Oddity::UnwrittenTools => "unwritten-tools",
+            Oddity::ZeroByte => "zero-byte",
         }
     }
 
@@ -144,15 +148,21 @@ impl Oddity {
             Oddity::UserLast => "ends with the user's turn (nothing to train in it)",
             Oddity::UnwrittenCall => "a tool call that the chat template leaves out",
             Oddity::UnwrittenTools => "tools that the chat template leaves out",
+            Oddity::ZeroByte => "a text with a zero byte in it",
         }
     }
 
     /// How much it matters: the model would learn to say nothing where the row has a call.
     pub(super) fn severity(self) -> Severity {
         match self {
-            Oddity::UnwrittenCall | Oddity::UnwrittenTools => Severity::Warning,
+            Oddity::UnwrittenCall | Oddity::UnwrittenTools | Oddity::ZeroByte => Severity::Warning,
             _ => Severity::Note,
         }
+    }
+
+    /// What is unusual about a plain text.
+    pub(super) fn of_document(text: &str) -> Vec<Oddity> {
+        if text.contains('\0') { vec![Oddity::ZeroByte] } else { Vec::new() }
     }
 
     /// The one that these words are of.
@@ -175,6 +185,7 @@ impl Conversation {
         let calls = |m: &Message| ["tool_calls", "function_call"].iter().any(|key| m.extra.get(*key).is_some());
         odd(messages.iter().find(|m| m.role != "system").is_some_and(Message::is_assistant), Oddity::AssistantFirst);
         for (i, message) in messages.iter().enumerate() {
+            odd(message.content.as_deref().is_some_and(|text| text.contains('\0')), Oddity::ZeroByte);
             let before = i.checked_sub(1).map(|i| &messages[i]);
             let again = before.is_some_and(|before| before.role == message.role);
             match message.role.as_str() {
@@ -239,6 +250,9 @@ mod tests {
         assert_eq!(of(&[&u, &a, &u]), ["ends with the user's turn (nothing to train in it)"]);
         assert_eq!(of(&[&u, &Message::assistant(" ")]), ["an empty answer"]);
         assert_eq!(of(&[&Message::user(""), &a]), ["an empty question"]);
+        assert_eq!(of(&[&u, &Message::assistant("a\0b")]), ["a text with a zero byte in it"]);
+        assert_eq!(Oddity::of_document("a\0b"), [Oddity::ZeroByte]);
+        assert_eq!(Oddity::of_document("ab"), []);
         assert_eq!(of(&[&s, &s, &u, &a, &s]), ["more than one system turn", "a system turn that is not at the start"]);
         for oddity in Oddity::ALL {
             assert_eq!(Oddity::of_words(oddity.words()), Some(oddity));

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokenizers::{PostProcessorWrapper, Tokenizer};
 
 use super::mask::{self, TurnShape};
-use super::template::{self, ChatTemplate};
+use super::template::{self, ChatTemplate, FAILED};
 use super::words::{self, Words};
 use super::{Conversation, Example, Message, Oddity};
 use crate::engine::config::LossOn;
@@ -25,6 +25,10 @@ pub use verify::MaskFault;
 
 /// The notice of [`Encoder::notices`] about a template whose answers do not all end with a trained token.
 pub const NO_END: &str = "the chat template does not end every answer: the model may not learn to stop";
+
+/// What is wrong with a call that has no text beside it, for templates that know no calls.
+const NO_TEXT: &str = "a turn is a tool call without text, which the chat template cannot write: choose a template that writes \
+                       tool calls";
 
 /// Tokens and which of them are trained.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -266,6 +270,10 @@ impl<'a> Encoder<'a> {
         let conversation = fitted.as_ref().unwrap_or(conversation);
         let rendered = match template.chat.render(&conversation.messages, conversation.tools.as_ref(), false) {
             Ok(rendered) => rendered,
+            // Templates that know no calls add the text that is not there to another.
+            Err(reason) if reason.starts_with(FAILED) && conversation.messages.iter().any(|m| m.content.is_none()) => {
+                return Ok(Err(format!("{NO_TEXT} ({reason})")));
+            }
             Err(reason) => return Ok(Err(reason)),
         };
         let ranges = match loss_on {

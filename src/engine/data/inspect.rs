@@ -65,11 +65,17 @@ pub struct Column {
 }
 
 /// Reads a whole source, row by row, as the settings' format, columns and roles say. Rows that cannot be read are counted and
-/// listed. `progress(done, total)` counts bytes of the files; false ends with [`Error::Cancelled`].
+/// listed. `begun` is shown how the rows are read and the first of them, at once; `progress(done, total)` counts bytes of the
+/// files; false ends with [`Error::Cancelled`].
 ///
 /// # Errors
 /// None of the rows can be read, or the first ones show no format.
-pub fn inspect(spec: &str, settings: &DataConfig, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<Inspection> {
+pub fn inspect(
+    spec: &str,
+    settings: &DataConfig,
+    begun: &mut dyn FnMut(&Inspection),
+    progress: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<Inspection> {
     let settings = DataConfig { train: spec.into(), ..settings.clone() };
     let (settings, notices) = dataset_info::resolve(&settings)?;
     let source = Source::of_train(&settings)?;
@@ -109,6 +115,7 @@ pub fn inspect(spec: &str, settings: &DataConfig, progress: &mut dyn FnMut(u64, 
     for (row, column) in first.into_iter().zip(columns) {
         found.add(row, column, &reading);
     }
+    begun(&found);
     let total = source.bytes();
     while let Some(row) = found.next(&mut rows)? {
         if row.index % 1024 == 0 && !progress(rows.bytes_read().min(total), total) {

@@ -273,6 +273,23 @@ mod tests {
             load("d.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"),
             "the only row cannot be trained on: line 1: it has no assistant turn to train on: d.jsonl"
         );
+        assert_eq!(
+            load("f.txt", "some words, and then a zero\0\n"),
+            "line 1: the text holds a zero byte: the file is not plain text: f.txt"
+        );
+        let skip = |name: &str, content: &str| {
+            let settings = DataConfig { on_bad_row: OnBadRow::Skip, ..settings(&file(&folder, name, content)) };
+            error(super::load(&settings, &tokenizer, 0), &folder)
+        };
+        let zero = "the text holds a zero byte: the file is not plain text";
+        assert_eq!(
+            skip("f.txt", "some words, and then a zero\0\n"),
+            format!("its only row cannot be read: line 1: {zero}: f.txt")
+        );
+        assert_eq!(
+            skip("f.txt", "some words, and then a zero\0\nonce more, after other words\0\n"),
+            format!("none of its rows can be read: line 1: {zero}: f.txt")
+        );
         assert!(
             load("e.jsonl", "{\"chosen\":\"x\",\"rejected\":\"y\"}").starts_with("line 1: these are preference rows")
         );
@@ -411,6 +428,20 @@ mod tests {
         let mut changed = settings(&path);
         data.report.findings[0].fix.unwrap().apply(&mut changed);
         assert_eq!(load(&changed, &chatml(), 0).unwrap().train.len(), 1);
+        // Most templates cannot write a turn without text at all.
+        let text = std::fs::read_to_string(&path).unwrap().replace("\"content\":\"\"", "\"content\":null");
+        let path = file(&folder, "e.jsonl", &text);
+        let tokenizer = byte_tokenizer(
+            &["<|im_start|>", "<|im_end|>"],
+            Some(
+                "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}",
+            ),
+        );
+        let data = load(&settings(&path), &tokenizer, 0).unwrap();
+        assert_eq!(data.train.len(), 1);
+        let reason = "1 row left out, the first in line 1: a turn is a tool call without text, which the chat template cannot \
+                      write: choose a template that writes tool calls (the chat template failed: ";
+        assert!(data.report.notices[0].starts_with(reason), "{:?}", data.report.notices);
     }
 
     #[test]
@@ -476,7 +507,7 @@ mod tests {
 
     #[test]
     fn built_in_rows_are_read() {
-        let seen = inspect("builtin:pirate", &DataConfig::default(), &mut |_, _| true).unwrap();
+        let seen = inspect("builtin:pirate", &DataConfig::default(), &mut |_| {}, &mut |_, _| true).unwrap();
         assert_eq!((seen.format, seen.wrong_rows), (Format::Messages, 0));
         let model = formats::builtin::model("tiny-chat").unwrap();
         let tokenizer = formats::open(&model).unwrap().tokenizer().unwrap();
@@ -511,7 +542,7 @@ mod tests {
             ("dpo_en_demo.json", Format::Preference, 300),
         ] {
             let path = shared_data(name).unwrap().to_string_lossy().into_owned();
-            let seen = inspect(&path, &DataConfig::default(), &mut |_, _| true).unwrap();
+            let seen = inspect(&path, &DataConfig::default(), &mut |_| {}, &mut |_, _| true).unwrap();
             println!("{name}: {} {} {:?} {:?}", seen.format.name(), seen.rows, seen.columns, seen.problems);
             assert_eq!((seen.format, seen.rows, seen.wrong_rows), (format, rows, 0), "{name}");
             if format != Format::Preference {

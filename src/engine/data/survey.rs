@@ -62,10 +62,16 @@ pub fn survey(
 }
 
 /// [`survey`] of the first rows alone: what can be looked at while a large file is read. It says nothing about the rest.
-pub fn survey_first(settings: &DataConfig, tokenizer: &TextTokenizer, rows: usize) -> Result<Survey> {
+/// `more` is asked now and then; false cancels.
+pub fn survey_first(
+    settings: &DataConfig,
+    tokenizer: &TextTokenizer,
+    rows: usize,
+    more: &mut dyn FnMut() -> bool,
+) -> Result<Survey> {
     let (settings, mut notices) = dataset_info::resolve(settings)?;
     let encoder = Encoder::with_template(tokenizer, &settings.chat_template, jiff::ZonedDateTime::now())?;
-    let train = cache::first(&Source::of_train(&settings)?, &settings, &encoder, rows)?;
+    let train = cache::first(&Source::of_train(&settings)?, &settings, &encoder, rows, more)?;
     notices.extend_from_slice(encoder.notices());
     Ok(Survey { train: Arc::new(train), validation: None, template_notices: notices })
 }
@@ -317,7 +323,14 @@ fn left(report: &SourceReport, rows: &Tokenized, kept: usize) -> Result<()> {
     }
     let path = rows.source.path();
     let message = match (report.rows, report.dropped.first()) {
-        (0, _) if report.wrong_rows > 0 => "none of its rows can be read".to_string(),
+        (0, _) if report.wrong_rows > 0 => match rows.summary.wrong.first() {
+            Some(first) => {
+                let all =
+                    if report.wrong_rows == 1 { "its only row cannot be read" } else { "none of its rows can be read" };
+                format!("{all}: line {}: {}", first.line, first.message)
+            }
+            None => "none of its rows can be read".to_string(),
+        },
         (0, _) | (_, None) => "the data set is empty: it has no rows".to_string(),
         (1, Some(only)) => {
             format!("the only row cannot be trained on: line {}: {}", only.first_line, only.reason)

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ::bytes::Bytes;
 
@@ -52,9 +52,18 @@ pub(super) struct TextFile {
     pub bytes: BufferedBytes,
 }
 
-/// Opens a file and finds out what it is. `read` counts the bytes of the file itself.
-pub(super) fn open(backing: &Backing, path: &Path, read: Arc<AtomicU64>, chunk: usize) -> Result<Opened> {
-    let raw = Counted { inner: backing.open(path)?, read };
+/// What other threads know and decide of a reading.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watch {
+    /// Bytes of the file itself that were read.
+    pub read: Arc<AtomicU64>,
+    /// Reading ends at the next look into the file, with an error: behind a row there may be gigabytes that are none.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Opens a file and finds out what it is.
+pub(super) fn open(backing: &Backing, path: &Path, watch: Watch, chunk: usize) -> Result<Opened> {
+    let raw = Counted { inner: backing.open(path)?, read: watch.read };
     let mut reader: Box<dyn Read + Send> = Box::new(raw);
     let mut packed = false;
     // Twice: people pack what was packed already.
@@ -71,7 +80,7 @@ pub(super) fn open(backing: &Backing, path: &Path, read: Arc<AtomicU64>, chunk: 
         }
         let whole = Cursor::new(head.clone()).chain(reader);
         match kind::packing(&head) {
-            None => return text(head, Box::new(whole), packed, path, chunk).map(Opened::Text),
+            None => return text(head, Box::new(whole), packed, path, chunk, watch.stop).map(Opened::Text),
             Some(packing) => {
                 packed = true;
                 reader = unpack(Box::new(whole), packing).map_err(Error::io("unpack the data file", path))?;
@@ -81,7 +90,14 @@ pub(super) fn open(backing: &Backing, path: &Path, read: Arc<AtomicU64>, chunk: 
     Err(Error::file("the file is packed more than twice: unpack it first", path))
 }
 
-fn text(head: Vec<u8>, reader: Box<dyn Read + Send>, packed: bool, path: &Path, chunk: usize) -> Result<TextFile> {
+fn text(
+    head: Vec<u8>,
+    reader: Box<dyn Read + Send>,
+    packed: bool,
+    path: &Path,
+    chunk: usize,
+    stop: Arc<AtomicBool>,
+) -> Result<TextFile> {
     let (encoding, mark) = kind::encoding(&head);
     let (reader, head, mark) = match encoding {
         Encoding::Utf8 => (reader, head, mark),
@@ -97,10 +113,12 @@ fn text(head: Vec<u8>, reader: Box<dyn Read + Send>, packed: bool, path: &Path, 
     // A zero byte here and there is a mistake in a row, which can be named; many are no text.
     let zeros = head.iter().filter(|byte| **byte == 0).count();
     if zeros > 0 && (zeros * 20 >= head.len() || !starts_as_text(&head[mark..])) {
-        return Err(Error::file("the file holds zero bytes: it is binary, not text", path));
+        let message =
+            "the file holds zero bytes: it is binary, not text (or text in another encoding: save it as UTF-8)";
+        return Err(Error::file(message, path));
     }
     let kind = kind::of_text(&head[mark..], path);
-    let mut bytes = BufferedBytes::new(reader, path, chunk);
+    let mut bytes = BufferedBytes { stop, ..BufferedBytes::new(reader, path, chunk) };
     bytes.peek_many(mark)?;
     bytes.consume(mark);
     bytes.line_start = mark as u64;
@@ -111,11 +129,24 @@ fn head_of(reader: &mut Box<dyn Read + Send>, path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     match reader.by_ref().take(HEAD).read_to_end(&mut head) {
         Ok(_) => Ok(head),
-        // A mistake further on is found again where it stands, with its line.
         Err(e) => match Damaged::of(&e) {
-            Some(message) => Err(Error::file(message, path)),
+            Some(message) if head.is_empty() => Err(Error::file(message, path)),
+            // What comes before the damage is read; the damage is found again where it stands, with its line.
+            Some(message) => {
+                *reader = Box::new(Broken(message.to_string()));
+                Ok(head)
+            }
             None => Err(Error::io("read the data file", path)(e)),
         },
+    }
+}
+
+/// What follows cannot be read, and why.
+struct Broken(String);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(Damaged::error(self.0.clone()))
     }
 }
 
@@ -217,6 +248,8 @@ pub(super) struct BufferedBytes {
     pub lost: bool,
     /// Nothing more can be read.
     pub failed: bool,
+    /// See [`Watch::stop`].
+    stop: Arc<AtomicBool>,
 }
 
 impl BufferedBytes {
@@ -236,6 +269,7 @@ impl BufferedBytes {
             cut: false,
             lost: false,
             failed: false,
+            stop: Arc::default(),
         }
     }
 
@@ -283,6 +317,10 @@ impl BufferedBytes {
     /// At least `count` of the next bytes, fewer only at the end.
     pub fn peek_many(&mut self, count: usize) -> Result<&[u8]> {
         while self.buffer.len() - self.at < count {
+            if self.stop.load(Ordering::Relaxed) {
+                self.failed = true;
+                return Err(Error::Cancelled("reading the rows"));
+            }
             self.buffer.drain(..self.at);
             self.at = 0;
             let kept = self.buffer.len();

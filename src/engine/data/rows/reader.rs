@@ -2,9 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::bytes::{BufferedBytes, CHUNK, Opened, open};
+use super::bytes::{BufferedBytes, CHUNK, Opened, Watch, open};
 use super::layout::Layout;
 use super::parquet::ParquetFile;
 use super::source::Source;
@@ -24,10 +24,11 @@ pub struct Rows {
     finished: bool,
     /// The error that ended it was of one row.
     of_row: bool,
+    stop: Arc<AtomicBool>,
 }
 
 enum FileRows {
-    Text { bytes: BufferedBytes, layout: Layout, buffer: Vec<u8>, first: bool, read: Arc<AtomicU64> },
+    Text { bytes: BufferedBytes, layout: Layout, buffer: Vec<u8>, first: bool, watch: Watch },
     Parquet { file: Box<ParquetFile>, row: u64 },
 }
 
@@ -39,14 +40,29 @@ impl Rows {
     /// Rows read through a buffer of `chunk` bytes.
     pub(super) fn with_chunk(source: &Source, chunk: usize) -> Result<Rows> {
         let source = source.clone();
-        Ok(Rows { source, chunk, file: 0, open: None, before: 0, index: 0, finished: false, of_row: false })
+        Ok(Rows {
+            source,
+            chunk,
+            file: 0,
+            open: None,
+            before: 0,
+            index: 0,
+            finished: false,
+            of_row: false,
+            stop: Arc::default(),
+        })
+    }
+
+    /// Set by another thread, it ends the reading with [`Error::Cancelled`], also far from the next row.
+    pub fn stop(&self) -> Arc<AtomicBool> {
+        self.stop.clone()
     }
 
     /// Bytes of the files that were read so far; of packed files, packed bytes.
     pub fn bytes_read(&self) -> u64 {
         let now = match &self.open {
             None => 0,
-            Some(FileRows::Text { read, .. }) => read.load(Ordering::Relaxed),
+            Some(FileRows::Text { watch, .. }) => watch.read.load(Ordering::Relaxed),
             Some(FileRows::Parquet { file, row }) => {
                 let share = *row as f64 / file.rows().max(1) as f64;
                 (self.source.file_bytes(self.file) as f64 * share) as u64
@@ -128,7 +144,7 @@ impl Rows {
         while let Some(path) = self.source.files().get(self.file) {
             let open = match &mut self.open {
                 Some(open) => open,
-                closed => closed.insert(FileRows::open(&self.source, &path.clone(), self.chunk)?),
+                closed => closed.insert(FileRows::open(&self.source, &path.clone(), self.chunk, self.stop.clone())?),
             };
             if let Some(Found { line, bytes, fields }) = open.next()? {
                 let row = Row { index: self.index, file: self.file as u32, line, bytes, fields };
@@ -142,15 +158,15 @@ impl Rows {
 }
 
 impl FileRows {
-    fn open(source: &Source, path: &Path, chunk: usize) -> Result<FileRows> {
-        let read = Arc::new(AtomicU64::new(0));
-        match open(source.backing(), path, read.clone(), chunk)? {
+    fn open(source: &Source, path: &Path, chunk: usize, stop: Arc<AtomicBool>) -> Result<FileRows> {
+        let watch = Watch { stop, ..Watch::default() };
+        match open(source.backing(), path, watch.clone(), chunk)? {
             Opened::Parquet => {
                 Ok(FileRows::Parquet { file: Box::new(ParquetFile::open(source.backing(), path)?), row: 0 })
             }
             Opened::Text(mut file) => {
                 let layout = Layout::of(&mut file)?;
-                Ok(FileRows::Text { bytes: file.bytes, layout, buffer: Vec::new(), first: true, read })
+                Ok(FileRows::Text { bytes: file.bytes, layout, buffer: Vec::new(), first: true, watch })
             }
         }
     }

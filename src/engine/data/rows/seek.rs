@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::bytes::{Backing, BufferedBytes, CHUNK, Opened, open};
+use super::bytes::{Backing, BufferedBytes, CHUNK, Opened, Watch, open};
 use super::layout::Layout;
 use super::parquet::ParquetFile;
 use super::source::Source;
@@ -123,7 +123,7 @@ fn changed(path: &Path, line: usize) -> Error {
 
 impl FileReader {
     fn open(source: &Source, path: &Path, chunk: usize) -> Result<FileReader> {
-        match open(source.backing(), path, Default::default(), chunk)? {
+        match open(source.backing(), path, Watch::default(), chunk)? {
             Opened::Parquet => Ok(FileReader::Parquet(Box::new(ParquetFile::open(source.backing(), path)?))),
             Opened::Text(mut file) => {
                 let layout = Layout::of(&mut file)?;

@@ -219,6 +219,17 @@ impl Source {
         self.states.get(file).map_or(0, |state| state.bytes)
     }
 
+    /// What was read is of no use if a file was written to meanwhile: nobody knows which state it is of.
+    pub(in crate::engine::data) fn unchanged(&self) -> Result<()> {
+        match (0..self.files.len()).find(|file| !self.is_unchanged(*file)) {
+            None => Ok(()),
+            Some(file) => {
+                let message = "the file has changed while it was read: wait until it is written, or read a copy of it";
+                Err(Error::file(message, &self.files[file]))
+            }
+        }
+    }
+
     /// Whether a file is the one that was found.
     pub(super) fn is_unchanged(&self, file: usize) -> bool {
         match (&self.backing, self.files.get(file)) {

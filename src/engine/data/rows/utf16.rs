@@ -14,14 +14,16 @@ pub(super) struct Utf16<R> {
     text: Vec<u8>,
     given: usize,
     ended: bool,
+    /// What is wrong with what comes behind `text`.
+    damage: Option<&'static str>,
 }
 
 impl<R: Read> Utf16<R> {
     pub fn new(inner: R, big_endian: bool) -> Utf16<R> {
-        Utf16 { inner, big_endian, raw: Vec::new(), text: Vec::new(), given: 0, ended: false }
+        Utf16 { inner, big_endian, raw: Vec::new(), text: Vec::new(), given: 0, ended: false, damage: None }
     }
 
-    fn decode(&mut self) -> io::Result<()> {
+    fn decode(&mut self) {
         let unit = |pair: &[u8]| match self.big_endian {
             true => u16::from_be_bytes([pair[0], pair[1]]),
             false => u16::from_le_bytes([pair[0], pair[1]]),
@@ -32,29 +34,37 @@ impl<R: Read> Utf16<R> {
             whole -= 2;
         }
         let units = self.raw[..whole].chunks_exact(2).map(unit);
-        let damaged = |message: &str| Damaged::error(message.to_string());
         for decoded in char::decode_utf16(units) {
-            let decoded = decoded.map_err(|_| damaged("the UTF-16 text is damaged: save the file as UTF-8"))?;
-            self.text.extend_from_slice(decoded.encode_utf8(&mut [0; 4]).as_bytes());
+            match decoded {
+                Ok(decoded) => self.text.extend_from_slice(decoded.encode_utf8(&mut [0; 4]).as_bytes()),
+                Err(_) => {
+                    self.damage = Some("the UTF-16 text is damaged: save the file as UTF-8");
+                    break;
+                }
+            }
         }
         self.raw.drain(..whole);
         if self.ended && !self.raw.is_empty() {
-            return Err(damaged("the UTF-16 text ends within a character: is the file cut off?"));
+            self.damage.get_or_insert("the UTF-16 text ends within a character: is the file cut off?");
         }
-        Ok(())
     }
 }
 
 impl<R: Read> Read for Utf16<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.given == self.text.len() && !self.ended {
+        while self.given == self.text.len() && !self.ended && self.damage.is_none() {
             self.text.clear();
             self.given = 0;
             let mut chunk = [0; 8192];
             let read = self.inner.read(&mut chunk)?;
             self.ended = read == 0;
             self.raw.extend_from_slice(&chunk[..read]);
-            self.decode()?;
+            self.decode();
+        }
+        if self.given == self.text.len()
+            && let Some(damage) = self.damage
+        {
+            return Err(Damaged::error(damage.to_string()));
         }
         let count = into.len().min(self.text.len() - self.given);
         into[..count].copy_from_slice(&self.text[self.given..self.given + count]);

@@ -49,6 +49,9 @@ pub(super) fn new(now: jiff::ZonedDateTime) -> Environment<'static> {
     environment
 }
 
+/// Begins what is said of a conversation that a template cannot write.
+pub(in crate::engine::data) const FAILED: &str = "the chat template failed";
+
 /// Begins what is said of a conversation that a template refuses.
 pub(in crate::engine::data) const REFUSES: &str = "the chat template refuses the conversation";
 

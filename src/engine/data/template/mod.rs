@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::Message;
 pub use chatml::chatml;
-pub(in crate::engine::data) use environment::{REFUSES, WAS_STOPPED};
+pub(in crate::engine::data) use environment::{FAILED, REFUSES, WAS_STOPPED};
 
 /// A template that was compiled, with the values that it may refer to.
 pub struct ChatTemplate {

@@ -31,6 +31,9 @@ const LISTED: usize = 100;
 /// Different reasons kept why rows cannot be trained on.
 const REASONS: usize = 200;
 
+/// Who waits for rows is asked after this time whether to go on.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// What to do about a row that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tolerance {
@@ -62,6 +65,7 @@ pub(super) fn tokenize(
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tokenized> {
     let rows = source.rows()?;
+    let stop = rows.stop();
     let [index, tokens, wrong] = into;
     let mut writer = Writer { index, tokens, wrong, offset: 0, summary: Summary::default(), reasons: HashMap::new() };
     std::thread::scope(|scope| {
@@ -71,7 +75,10 @@ pub(super) fn tokenize(
         reader
             .spawn_scoped(scope, move || read(rows, limit, &send))
             .map_err(|e| Error::Other(format!("the system gives no thread for reading: {e}")))?;
-        consume(source, settings, encoder, tolerance, &mut writer, receive, progress)
+        let consumed = consume(source, settings, encoder, tolerance, &mut writer, receive, progress);
+        // The reader may be where no row ends.
+        stop.store(true, Ordering::Relaxed);
+        consumed
     })?;
     let Writer { index, tokens, wrong, summary, .. } = writer;
     Ok(Tokenized::new(source.clone(), summary, [index.finish()?, tokens.finish()?, wrong.finish()?]))
@@ -127,8 +134,16 @@ fn consume(
 ) -> Result<()> {
     let mut reading: Option<Reading> = None;
     let verify_all = settings.leaves_out(MASK_FAULTS);
-    for chunk in chunks.iter() {
-        let Chunk { rows, columns, mut wrong, done } = chunk?;
+    let mut before = 0;
+    loop {
+        let chunk = match chunks.recv_timeout(PAUSE) {
+            Ok(chunk) => chunk?,
+            Err(RecvTimeoutError::Timeout) if progress(before) => continue,
+            Err(RecvTimeoutError::Timeout) => return Err(Error::Cancelled("loading")),
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
+        let Chunk { rows, columns, mut wrong, done } = chunk;
+        before = done;
         if !progress(done) {
             return Err(Error::Cancelled("loading"));
         }
@@ -155,7 +170,7 @@ fn consume(
             };
             let odd = match &example {
                 Example::Conversation(conversation) => encoder.oddities(conversation),
-                Example::Document(_) => Vec::new(),
+                Example::Document(text) => Oddity::of_document(text),
             };
             Ok(Outcome::Encoded(content_of(row), encoded, Looked { odd, faults }))
         };
@@ -182,12 +197,10 @@ fn consume(
             writer.wrong(wrong, tolerance, source)?;
         }
     }
-    Ok(())
 }
 
 /// Does some work on another thread, and asks a few times a second meanwhile.
 fn while_waiting<T: Send>(work: impl FnOnce() -> T + Send, mut ask: impl FnMut()) -> T {
-    const PAUSE: Duration = Duration::from_millis(100);
     std::thread::scope(|scope| {
         let (ended, ends) = bounded::<()>(1);
         let working = scope.spawn(move || {

@@ -23,7 +23,7 @@ use crate::engine::formats::{TextTokenizer, atomic_write};
 use crate::engine::{Error, Result};
 
 /// Changes whenever the same input would give other bytes.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// Sources below this size are tokenized again each time: quicker than keeping them in order.
 const SMALL: u64 = 1 << 20;
 /// Entries that were not used for this long are removed.
@@ -41,14 +41,15 @@ pub fn folder() -> Option<PathBuf> {
     digest::cache_folder().map(|folder| folder.join("tokens"))
 }
 
-/// The first rows of a source, in memory.
+/// The first rows of a source, in memory. `more` is asked now and then; false ends with [`Error::Cancelled`].
 pub(in crate::engine::data) fn first(
     source: &Source,
     settings: &DataConfig,
     encoder: &Encoder,
     limit: usize,
+    more: &mut dyn FnMut() -> bool,
 ) -> Result<Tokenized> {
-    tokenize(source, settings, encoder, Tolerance::List, in_memory(), limit, &mut |_| true)
+    tokenize(source, settings, encoder, Tolerance::List, in_memory(), limit, &mut |_| more())
 }
 
 /// The rows of a source as tokens: from the cache, or read now. `progress(done, total)` counts bytes; false ends with
@@ -62,7 +63,8 @@ pub(in crate::engine::data) fn tokenized(
     progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Tokenized> {
     if source.bytes() < SMALL || source.is_in_memory() {
-        return tokenize(source, settings, encoder, tolerance, in_memory(), usize::MAX, progress);
+        let made = tokenize(source, settings, encoder, tolerance, in_memory(), usize::MAX, progress)?;
+        return source.unchanged().map(|()| made);
     }
     let root = folder().ok_or_else(|| no_place(&Error::Other("the system names no cache folder".into())))?;
     tokenized_in(&root, source, settings, tokenizer, encoder, tolerance, progress)
@@ -87,6 +89,8 @@ pub(in crate::engine::data) fn tokenized_in(
     let file = |name: &str| Growing::create(making.path().join(name));
     let files = [file(INDEX)?, file(TOKENS)?, file(WRONG)?];
     let made = tokenize(source, settings, encoder, tolerance, files, usize::MAX, progress)?;
+    // Else the entry would be found under the key of bytes that it is not of.
+    source.unchanged()?;
     let summary = serde_json::to_vec(&Stored::of(&made)).map_err(|e| Error::Other(e.to_string()))?;
     atomic_write(making.path().join(SUMMARY), &summary)?;
     // Where another process was quicker, its entry is as good; the files of this one stay readable until they are closed.

@@ -99,8 +99,8 @@ fn what_is_kept_on_the_disk_is_what_was_in_memory() {
     let path = file(&folder, "d.jsonl", &(0..9000).map(row).collect::<String>());
     let tokenizer = tokenizer();
     let encoder = Encoder::new(&tokenizer, now()).unwrap();
-    let source = Source::find(&path).unwrap();
     let read = |settings: &DataConfig, root: &std::path::Path, progress: &mut dyn FnMut(u64) -> bool| {
+        let source = Source::find(&path).unwrap();
         tokenized_in(root, &source, settings, &tokenizer, &encoder, Tolerance::List, progress)
     };
     let memory = look(&settings(&path)).train;
@@ -275,13 +275,64 @@ fn a_file_that_changed_is_said_to_have_changed() {
 }
 
 #[test]
+fn a_file_that_changes_while_it_is_read_is_refused_and_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let row = |i: usize| format!("{{\"question\":\"{i}\",\"answer\":\"{}\"}}\n", "a".repeat(300));
+    let path = file(&folder, "d.jsonl", &(0..2500).map(row).collect::<String>());
+    let tokenizer = tokenizer();
+    let encoder = Encoder::new(&tokenizer, now()).unwrap();
+    let read = |progress: &mut dyn FnMut(u64) -> bool| {
+        let source = Source::find(&path).unwrap();
+        tokenized_in(cache.path(), &source, &settings(&path), &tokenizer, &encoder, Tolerance::List, progress)
+    };
+    let refused = "the file has changed while it was read: wait until it is written, or read a copy of it: ";
+    // One row more, when the first chunk is there: in a moment that comes behind the hash.
+    let mut grow = |done| {
+        if done > 0 {
+            let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+            std::io::Write::write_all(&mut file, row(0).as_bytes()).unwrap();
+        }
+        true
+    };
+    assert!(read(&mut grow).unwrap_err().to_string().starts_with(refused));
+    assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);
+    let error = survey(&settings(&path), &tokenizer, &mut |done, _| grow(done)).unwrap_err().to_string();
+    assert!(error.starts_with(refused), "{error}");
+    // Deleted: the rows are there, but nobody could look at them.
+    let mut delete = |done| {
+        if done > 0 {
+            let _ = std::fs::remove_file(&path);
+        }
+        true
+    };
+    let error = read(&mut delete).unwrap_err().to_string();
+    assert!(error.starts_with(refused), "{error}");
+}
+
+#[test]
+fn who_waits_where_no_row_ends_can_give_up() {
+    let folder = tempfile::tempdir().unwrap();
+    // Half a minute of empty lines in a few kilobytes.
+    let row = zstd::encode_all(&b"{\"text\":\"a\"}\n"[..], 1).unwrap();
+    let nothing = zstd::encode_all(&vec![b'\n'; 64 << 20][..], 1).unwrap();
+    let train = folder.path().join("d.jsonl.zst");
+    std::fs::write(&train, [row, nothing.repeat(300)].concat()).unwrap();
+    let started = std::time::Instant::now();
+    let settings = settings(&train.to_string_lossy());
+    let error = survey(&settings, &tokenizer(), &mut |_, _| started.elapsed().as_millis() < 300).unwrap_err();
+    assert!(matches!(error, Error::Cancelled(_)), "{error}");
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+}
+
+#[test]
 fn the_first_rows_are_the_first_of_all() {
     let folder = tempfile::tempdir().unwrap();
     let row = |i: usize| format!("{{\"question\":\"{i}?\",\"answer\":\"{}\"}}\n", "a".repeat(i % 9));
     let path = file(&folder, "d.jsonl", &(0..3000).map(row).collect::<String>());
     let (all, tokenizer) = (look(&settings(&path)).train, tokenizer());
     for limit in [1, 5, 1500, 9000] {
-        let first = crate::engine::data::survey_first(&settings(&path), &tokenizer, limit).unwrap().train;
+        let first = crate::engine::data::survey_first(&settings(&path), &tokenizer, limit, &mut || true).unwrap().train;
         assert_eq!(first.len(), limit.min(3000));
         for row in [0, first.len() - 1] {
             assert_eq!(first.sample(row, 99).unwrap(), all.sample(row, 99).unwrap());

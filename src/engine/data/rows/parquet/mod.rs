@@ -78,7 +78,9 @@ impl ParquetFile {
             let message = "the Parquet file has no end: is it cut off, or still being downloaded or written?";
             return Err(Error::file(message, path));
         }
-        let failed = |reason: String| Error::file(format!("the Parquet file is damaged ({reason})"), path);
+        let failed = |reason: String| {
+            Error::file(format!("the Parquet file is damaged ({reason}): get it or write it again"), path)
+        };
         let file = guarded(|| SerializedFileReader::new(chunks)).map_err(failed)?;
         let schema = Schema::of(file.metadata().file_metadata().schema_descr()).map_err(failed)?;
         let mut starts = vec![0];
@@ -203,6 +205,8 @@ fn guarded<T>(read: impl FnOnce() -> ParquetResult<T>) -> std::result::Result<T,
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(match error {
             ParquetError::General(message) | ParquetError::NYI(message) | ParquetError::EOF(message) => message,
+            // Without the library's word for where it comes from.
+            ParquetError::External(error) => error.to_string(),
             other => other.to_string(),
         }),
         Err(_) => Err("its parts contradict each other".into()),

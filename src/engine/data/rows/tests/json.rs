@@ -52,7 +52,10 @@ fn what_is_wrong_is_named_with_its_line() {
     assert_eq!(said(b"[3]"), "line 1: expected an object with columns, found the number 3: d");
     assert_eq!(said(b"{\"a\":\"\xFF\"}"), "line 1: the row is not UTF-8 text: save the file as UTF-8: d");
     assert!(said(b"question,answer\n1,2\n").starts_with("line 1: expected JSON"));
-    assert_eq!(said(b"\0\x01\x02\0"), "the file holds zero bytes: it is binary, not text: d");
+    assert_eq!(
+        said(b"\0\x01\x02\0"),
+        "the file holds zero bytes: it is binary, not text (or text in another encoding: save it as UTF-8): d"
+    );
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(said(deep.as_bytes()), "line 1: the row is nested more than 127 levels deep: no known format is: d");
     let deep = format!("[{}", "[".repeat(100_000));

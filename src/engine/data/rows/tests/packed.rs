@@ -64,6 +64,54 @@ fn broken_packing_and_encoding_is_said() {
     assert_eq!(source.rows().unwrap().map(Result::unwrap).count(), 1);
 }
 
+#[test]
+fn what_stands_before_the_damage_is_read() {
+    let text: String = (0..9).map(|i| format!("{{\"a\":{i}}}\n")).collect();
+    // Both halves are whole blocks for who unpacks them; the second is cut off.
+    let halves = |pack: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let (first, second) = (pack(&text.as_bytes()[..36]), pack(&text.as_bytes()[36..]));
+        [&first[..], &second[..second.len() - 6]].concat()
+    };
+    let wide = utf16(&text, false, true);
+    let lone = [&wide[..2 + 2 * 36], &[0, 0xDC], &wide[2 + 2 * 36..]].concat();
+    for (said, bytes) in [
+        ("the gzip data ends early", halves(&|part| gzip(part))),
+        ("the zstd data ends early", halves(&|part| zstd::encode_all(part, 1).unwrap())),
+        ("the UTF-16 text ends within a character", wide[..2 + 2 * 36 + 1].to_vec()),
+        ("the UTF-16 text is damaged", lone),
+    ] {
+        let mut rows = Source::from_bytes("d.jsonl", bytes).rows().unwrap();
+        let (mut good, mut wrong) = (0, None);
+        for row in rows.by_ref() {
+            match row {
+                Ok(_) => good += 1,
+                Err(error) => wrong = Some(error),
+            }
+        }
+        let wrong = wrong.unwrap_or_else(|| panic!("{said}"));
+        assert!(good >= 4, "{said}: {good}");
+        let start = format!("line {}: {said}", good + 1);
+        assert!(wrong.to_string().starts_with(&start), "{wrong}, expected {start}");
+        assert!(rows.wrong(wrong).is_ok() && !rows.resume());
+    }
+}
+
+#[test]
+fn reading_can_be_stopped_where_no_row_ends() {
+    let row = zstd::encode_all(&b"{\"a\":1}\n"[..], 1).unwrap();
+    for rest in [&b"\n"[..], b" ", b"x", b"\""] {
+        // Two hundred times what is read at once, and with a stop before that is read.
+        let bytes = rest.repeat(200 * CHUNK);
+        let source = Source::from_bytes("d.zst", [row.clone(), zstd::encode_all(&bytes[..], 1).unwrap()].concat());
+        let mut rows = source.rows().unwrap();
+        assert!(matches!(rows.next(), Some(Ok(_))));
+        rows.stop().store(true, std::sync::atomic::Ordering::Relaxed);
+        let error = rows.next().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Cancelled(_)), "{error}");
+        assert!(!rows.resume() && rows.next().is_none());
+    }
+}
+
 trait TakeBytes: std::io::Read + Sized {
     fn take_bytes(self, bytes: u64) -> std::io::Take<Self> {
         std::io::Read::take(self, bytes)
