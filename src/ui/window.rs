@@ -285,7 +285,10 @@ impl Window {
     fn keys(&mut self, ui: &Ui) {
         // What waits behind a dialog takes no keys.
         let dialog = ui.memory(|memory| memory.top_modal_layer().is_some());
-        for action in Action::all().into_iter().chain([Action::Palette]) {
+        // Those with Shift first: the keys of the others are pressed with them, too.
+        let mut all: Vec<Action> = Action::all().into_iter().chain([Action::Palette]).collect();
+        all.sort_by_key(|action| !action.shortcut().is_some_and(|keys| keys.modifiers.shift));
+        for action in all {
             if dialog && action != Action::Quit {
                 continue;
             }

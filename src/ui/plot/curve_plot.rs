@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use eframe::egui::{Color32, Context, Id, PointerButton, PopupAnchor, Role, Stroke, Tooltip, Ui, Vec2, WidgetInfo};
+use eframe::egui::{Color32, Id, PointerButton, PopupAnchor, Role, Stroke, Tooltip, Ui, WidgetInfo};
 use egui_plot::{HLine, Line, LineStyle, Plot, PlotBounds, PlotPoint, PlotPoints, PlotResponse, Points};
 
 use super::axis::{self, Scale};
@@ -131,7 +131,7 @@ struct Reference {
 }
 
 /// Several curves over the steps of a run, with a legend above them. The pointer reads values; dragging zooms to a box,
-/// the wheel zooms into the steps, a double click shows the whole run again and follows it.
+/// Ctrl and the wheel, or two fingers, zoom into the steps, a double click shows the whole run again and follows it.
 pub struct CurvePlot<'a> {
     title: &'a str,
     unit: Unit,
@@ -359,7 +359,7 @@ fn value_at(series: &Series, step: f64) -> Option<Point> {
     (first <= step && step <= last).then(|| series.nearest(step))?
 }
 
-/// Zooms: a box that was dragged, the wheel, a double click.
+/// Zooms: a box that was dragged, Ctrl and the wheel, a double click. The wheel alone scrolls the page.
 fn interact(ui: &Ui, response: &PlotResponse<()>, drawn: &PlotBounds, state: &mut PlotState, linked: &mut LinkedPlots) {
     let plot = &response.response;
     let now = response.transform.bounds();
@@ -381,24 +381,19 @@ fn interact(ui: &Ui, response: &PlotResponse<()>, drawn: &PlotBounds, state: &mu
         ui.ctx().request_repaint();
     }
     let Some(pointer) = plot.hover_pos().filter(|_| plot.contains_pointer()) else { return };
-    let factor = wheel(ui.ctx());
+    let factor = f64::from(ui.input(|input| input.zoom_delta()));
     if factor != 1.0 {
         let x = response.transform.value_from_position(pointer).x;
         let (low, high) = (drawn.min()[0], drawn.max()[0]);
         let (new_low, new_high) = (x - (x - low) / factor, x + (high - x) / factor);
-        // At most a thousandth of a step apart: beyond that nothing is left to see.
-        if new_high - new_low > 1e-3 {
-            linked.set_zoom(Some((new_low, new_high)));
+        let (first, last) = linked.whole();
+        if new_low <= first && new_high >= last {
+            // There is nothing beyond the run.
+            linked.set_zoom(None);
+        } else if new_high - new_low > 1e-3 {
+            // At most a thousandth of a step apart: beyond that nothing is left to see.
+            linked.set_zoom(Some((new_low.max(first), new_high.min(last))));
         }
         ui.ctx().request_repaint();
     }
-}
-
-/// How much the wheel, or two fingers, zoom in this frame. What it takes is not left for the page to scroll.
-fn wheel(ctx: &Context) -> f64 {
-    ctx.input_mut(|input| {
-        let scrolled = input.smooth_scroll_delta.y;
-        input.smooth_scroll_delta = Vec2::ZERO;
-        f64::from(input.zoom_delta()) * f64::from(scrolled / 200.0).exp()
-    })
 }

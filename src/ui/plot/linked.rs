@@ -98,9 +98,11 @@ impl LinkedPlots {
 
     /// The steps to show.
     pub(super) fn steps(&self) -> (f64, f64) {
-        if let Some(zoom) = self.zoom {
-            return zoom;
-        }
+        self.zoom.unwrap_or_else(|| self.whole())
+    }
+
+    /// All steps that there are.
+    pub(super) fn whole(&self) -> (f64, f64) {
         let (first, last) = self.extent.unwrap_or((0.0, 1.0));
         let margin = ((last - first) * 0.01).max(if last > first { 0.0 } else { 0.5 });
         (first - margin, last + margin)

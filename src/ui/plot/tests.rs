@@ -199,19 +199,27 @@ fn a_dragged_box_zooms_all_plots_and_a_double_click_follows_the_run_again() {
 }
 
 #[test]
-fn the_wheel_zooms_into_the_steps_around_the_pointer() {
+fn ctrl_and_the_wheel_zoom_into_the_steps_around_the_pointer() {
     let mut harness = harness();
     let frame = plot(&harness, "Learning rate plot");
     harness.hover_at(frame.center());
     harness.run();
-    let wheel = |up: f32| Event::MouseWheel {
+    let wheel = |up: f32, modifiers: Modifiers| Event::MouseWheel {
         unit: MouseWheelUnit::Point,
         delta: Vec2::new(0.0, up),
         phase: TouchPhase::Move,
         source: MouseWheelSource::Unknown,
-        modifiers: Modifiers::NONE,
+        modifiers,
     };
-    harness.event(wheel(100.0));
+    // The page's.
+    harness.event(wheel(100.0, Modifiers::NONE));
+    harness.run_steps(30);
+    assert_eq!(harness.state().linked.zoom(), None);
+    // There is nothing beyond the run.
+    harness.event(wheel(-100.0, Modifiers::COMMAND));
+    harness.run_steps(30);
+    assert_eq!(harness.state().linked.zoom(), None);
+    harness.event(wheel(100.0, Modifiers::COMMAND));
     // Scrolling is smooth: it takes a few frames.
     harness.run_steps(30);
     let (low, high) = harness.state().linked.zoom().unwrap();

@@ -72,7 +72,7 @@ fn a_run_is_started_paused_continued_stopped_and_kept() {
     w.picture("train-paused");
     w.click("Continue");
     w.wait("steps are made again", 30, move |w| step_of(w) > held);
-    w.click("Stop and keep");
+    w.harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::P);
     w.wait("the run is kept", 30, |w| ending(w) == Some(Ending::Stopped));
     w.harness.run_steps(4);
     w.picture("train-stopped");
