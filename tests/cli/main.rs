@@ -206,7 +206,7 @@ fn a_run_that_does_not_fit_is_refused_with_what_would_make_it_fit() {
     let train = |memory: &str, set: &str| {
         place.command(&["train", &run, "--set", set]).env("LORA_STUDIO_MEMORY", memory).output().unwrap()
     };
-    let refused = train("150MiB", "train.batch_size=16");
+    let refused = train("120MiB", "train.batch_size=16");
     let line = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{line}");
     assert!(

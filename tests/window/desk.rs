@@ -181,6 +181,8 @@ impl Window<'_> {
     /// Asks the command palette for something, as fast as a keyboard can: all keys may come within one frame.
     pub fn ask(&self, words: &str) {
         self.press("ctrl+k");
+        // Nobody types before it is there; the words and Enter come as fast as they can.
+        std::thread::sleep(Duration::from_millis(400));
         for arguments in [&["type", "--delay", "1", words][..], &["key", "Return"]] {
             let done = self.xdotool(arguments);
             assert!(done.status.success(), "{arguments:?}: {}", text(&done.stderr));

@@ -21,6 +21,20 @@ struct Memory {
     used: u64,
 }
 
+/// `nvmlMemory_v2_t`, in bytes: what the driver keeps for itself (half a gigabyte of an H100) is none of `used`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct MemoryV2 {
+    version: c_uint,
+    total: u64,
+    reserved: u64,
+    free: u64,
+    used: u64,
+}
+
+/// `nvmlMemory_v2`: the size of the struct, and the version in the highest byte.
+const MEMORY_V2: c_uint = size_of::<MemoryV2>() as c_uint | 2 << 24;
+
 type Handle = *mut c_void;
 
 /// The loaded library.
@@ -72,23 +86,21 @@ impl Nvml {
 
     fn device(&self, index: c_uint, driver: Option<String>) -> Option<Device> {
         let mut handle: Handle = std::ptr::null_mut();
-        let mut memory = Memory::default();
         let mut name = [0 as c_char; TEXT];
         // SAFETY: the types are those of nvml.h; every pointer is to a place of the size that is given or fixed there.
         unsafe {
             let find: Symbol<unsafe extern "C" fn(c_uint, *mut Handle) -> c_int> =
                 self.symbol(b"nvmlDeviceGetHandleByIndex_v2\0")?;
-            let ask: Symbol<unsafe extern "C" fn(Handle, *mut Memory) -> c_int> =
-                self.symbol(b"nvmlDeviceGetMemoryInfo\0")?;
             let call: Symbol<unsafe extern "C" fn(Handle, *mut c_char, c_uint) -> c_int> =
                 self.symbol(b"nvmlDeviceGetName\0")?;
-            if find(index, &mut handle) != SUCCESS || ask(handle, &mut memory) != SUCCESS {
+            if find(index, &mut handle) != SUCCESS {
                 return None;
             }
             if call(handle, name.as_mut_ptr(), TEXT as c_uint) != SUCCESS {
                 name[0] = 0;
             }
         }
+        let memory = self.memory(handle)?;
         Some(Device {
             kind: "nvidia",
             name: text(&name).unwrap_or_else(|| "NVIDIA card".into()),
@@ -101,6 +113,26 @@ impl Nvml {
             driver,
             features: Vec::new(),
         })
+    }
+
+    /// The memory of a card; drivers before 510 know only the first form, in which `used` has their own part in it.
+    fn memory(&self, card: Handle) -> Option<Memory> {
+        let mut second = MemoryV2 { version: MEMORY_V2, ..MemoryV2::default() };
+        // SAFETY: `nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)`.
+        let answered = unsafe {
+            self.symbol::<unsafe extern "C" fn(Handle, *mut MemoryV2) -> c_int>(b"nvmlDeviceGetMemoryInfo_v2\0")
+                .is_some_and(|ask| ask(card, &mut second) == SUCCESS)
+        };
+        if answered {
+            return Some(Memory { total: second.total, free: second.free, used: second.used });
+        }
+        let mut first = Memory::default();
+        // SAFETY: `nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)`.
+        let answered = unsafe {
+            self.symbol::<unsafe extern "C" fn(Handle, *mut Memory) -> c_int>(b"nvmlDeviceGetMemoryInfo\0")
+                .is_some_and(|ask| ask(card, &mut first) == SUCCESS)
+        };
+        answered.then_some(first)
     }
 
     fn driver(&self) -> Option<String> {
@@ -137,13 +169,20 @@ fn text(buffer: &[c_char; TEXT]) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A library with NVML's functions and two cards, one of which does not answer.
+    /// A library with NVML's functions and three cards: one that knows the first form only, one that does not answer, and one
+    /// whose driver keeps some memory for itself.
     const FAKE: &str = r#"
         use std::ffi::{c_char, c_int, c_uint};
         #[repr(C)] pub struct Memory { total: u64, free: u64, used: u64 }
+        #[repr(C)] pub struct MemoryV2 { version: c_uint, total: u64, reserved: u64, free: u64, used: u64 }
+        #[unsafe(no_mangle)] pub unsafe extern "C" fn nvmlDeviceGetMemoryInfo_v2(h: usize, m: *mut MemoryV2) -> c_int {
+            let version = unsafe { (*m).version };
+            if h != 9 || version != 0x0200_0028 { return 3 }
+            unsafe { *m = MemoryV2 { version, total: 16 << 30, reserved: 1 << 30, free: 12 << 30, used: 3 << 30 } }; 0
+        }
         #[unsafe(no_mangle)] pub extern "C" fn nvmlInit_v2() -> c_int { 0 }
         #[unsafe(no_mangle)] pub extern "C" fn nvmlShutdown() -> c_int { 0 }
-        #[unsafe(no_mangle)] pub unsafe extern "C" fn nvmlDeviceGetCount_v2(n: *mut c_uint) -> c_int { unsafe { *n = 2 }; 0 }
+        #[unsafe(no_mangle)] pub unsafe extern "C" fn nvmlDeviceGetCount_v2(n: *mut c_uint) -> c_int { unsafe { *n = 3 }; 0 }
         #[unsafe(no_mangle)] pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(i: c_uint, h: *mut usize) -> c_int {
             unsafe { *h = i as usize + 7 }; 0
         }
@@ -173,9 +212,11 @@ mod tests {
         build.args(["--edition=2024", "--crate-type=cdylib", "-o"]).arg(&library).arg(&source);
         assert!(build.status().unwrap().success());
         let devices = Nvml::open(&library).unwrap().devices();
-        let [card] = devices.as_slice() else { panic!("{devices:?}") };
+        let [card, reserving] = devices.as_slice() else { panic!("{devices:?}") };
         assert_eq!((card.kind, &*card.name), ("nvidia", "NVIDIA GeForce RTX 4060"));
         assert_eq!((card.memory_bytes, card.available_bytes, card.others_bytes), (8 << 30, 6 << 30, 2 << 30));
+        let memory = (reserving.memory_bytes, reserving.available_bytes, reserving.others_bytes);
+        assert_eq!(memory, (16 << 30, 12 << 30, 3 << 30));
         assert_eq!(card.driver.as_deref(), Some("560.35.03"));
     }
 

@@ -77,6 +77,11 @@ pub fn generate(
     generate_in(&mut Session::new(model, adapter, &adapted)?, requests, on_token, cancel)
 }
 
+/// The last tokens of a prompt that go through in any case: the answer begins with the logits of the last one, and so many
+/// take the way of a whole prompt, whose sums are rounded in another order than those of single tokens. So a seed gives the
+/// same answer whether or not the prompt was read before.
+const AGAIN: usize = 8;
+
 /// [`generate`] in a session that has a sequence for each request. What a sequence has in common with its request's
 /// tokens, such as the turns of a conversation so far, is not computed again.
 pub fn generate_in(
@@ -113,8 +118,7 @@ pub fn generate_until(
     let mut next: Vec<(usize, Vec<u32>)> = Vec::new();
     for (i, r) in requests.iter().enumerate().filter(|(_, r)| r.max_new_tokens > 0) {
         let common = r.tokens.iter().zip(session.tokens(i)).take_while(|(a, b)| a == b).count();
-        // The last token of the prompt goes through in any case: the answer begins with its logits.
-        let kept = session.truncate(i, common.min(r.tokens.len() - 1));
+        let kept = session.truncate(i, common.min(r.tokens.len().saturating_sub(AGAIN)));
         next.push((i, r.tokens[kept..].to_vec()));
     }
     let prompt_tokens = next.iter().map(|(_, tokens)| tokens.len()).sum();

@@ -8,20 +8,25 @@ use crate::app::draft;
 use crate::app::gate::sentence;
 use crate::engine::config::{self, Preset, RunConfig};
 
-/// Least width of a preset, and its height.
-const PRESET: (f32, f32) = (166.0, 94.0);
+/// Least width of a preset.
+const LEAST: f32 = 166.0;
+
+/// Its height: its words take two lines from some width on.
+fn height(width: f32) -> f32 {
+    if width < 264.0 { 94.0 } else { 66.0 }
+}
 
 /// The presets, in as few rows of equal length as there is room for; the one that the draft equals is marked.
 pub fn presets(ui: &mut Ui, run: &mut RunConfig) {
     let all = config::presets();
     let gap = ui.spacing().item_spacing.x;
-    let room = (((ui.available_width() + gap) / (PRESET.0 + gap)) as usize).clamp(1, all.len());
+    let room = (((ui.available_width() + gap) / (LEAST + gap)) as usize).clamp(1, all.len());
     let columns = all.len().div_ceil(all.len().div_ceil(room));
     let width = (ui.available_width() - (columns - 1) as f32 * gap) / columns as f32;
     for row in all.chunks(columns) {
         ui.horizontal_top(|ui| {
             for preset in row {
-                card(ui, vec2(width, PRESET.1), preset, run);
+                card(ui, vec2(width, height(width)), preset, run);
             }
         });
     }

@@ -8,7 +8,7 @@ use crate::ui::testing::TestWindow;
 
 #[test]
 fn what_is_clicked_is_set_and_priced_in_the_same_frame() {
-    let mut window = TestWindow::new([1280.0, 1000.0], Theme::Dark);
+    let mut window = TestWindow::new([1280.0, 1600.0], Theme::Dark);
     window.wait_until_ready();
     window.go(Room::Method);
     let before = window.window().studio.pricing.clone();

@@ -67,16 +67,10 @@ impl Scratch {
     }
 }
 
-/// Times of what is needed that a buffer may be long to be taken for it.
-const SPARE: usize = 4;
-
-/// Which free buffer is taken: the smallest that is large enough, or the largest of the smaller ones, to grow. None that is
-/// much larger: which thread takes a short one first is chance, and one that took the logits' in its place would make the
-/// next who needs them allocate.
+/// Which free buffer is taken: the smallest that is large enough, or the largest, to grow.
 fn choose<T>(free: &[T], lines: impl Fn(&T) -> usize, need: usize) -> Option<usize> {
-    let all = || (0..free.len()).map(|i| (i, lines(&free[i])));
-    let fits = all().filter(|(_, n)| (need..=SPARE * need).contains(n)).min_by_key(|(_, n)| *n);
-    fits.or_else(|| all().filter(|(_, n)| *n < need).max_by_key(|(_, n)| *n)).map(|(i, _)| i)
+    let fits = (0..free.len()).filter(|i| lines(&free[*i]) >= need).min_by_key(|i| lines(&free[*i]));
+    fits.or_else(|| (0..free.len()).max_by_key(|i| lines(&free[*i])))
 }
 
 /// What will be kept after some operations, for the memory plan: [`Scratch::take`] without the memory.
