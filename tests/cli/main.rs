@@ -214,7 +214,7 @@ fn a_run_that_does_not_fit_is_refused_with_what_would_make_it_fit() {
         "{line}"
     );
     assert!(!place.path("runs").exists());
-    let nothing = text(&train("60MiB", "train.batch_size=1").stderr);
+    let nothing = text(&train("30MiB", "train.batch_size=1").stderr);
     assert!(nothing.contains("choose a smaller model, or close other programs"), "{nothing}");
 }
 

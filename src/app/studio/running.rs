@@ -149,6 +149,8 @@ impl Studio {
         }
         if let Some(dir) = dir.as_ref().filter(|dir| Path::new(&self.shared.prefs.training) != dir.as_path()) {
             self.shared.prefs.training = dir.display().to_string();
+            // Now: whatever ends the program in the next second, the next start knows what was being trained.
+            self.remember_now();
         }
         if missed > 0
             && let Some(dir) = dir

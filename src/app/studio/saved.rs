@@ -56,6 +56,11 @@ impl Studio {
     pub fn close(&mut self) {
         self.with_training(|t| t.stop(Stop::Keep));
         self.runs.close();
+        self.remember_now();
+    }
+
+    /// [`Studio::remember`] without waiting for further changes.
+    pub(super) fn remember_now(&mut self) {
         self.changed = Instant::now().checked_sub(2 * SAVE_AFTER);
         self.remember();
     }
