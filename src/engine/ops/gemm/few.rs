@@ -210,13 +210,18 @@ impl Rows {
                 // SAFETY: as above.
                 return unsafe { avx512_gemv::dots(m, x, rows, columns, scratch.floats(), sums, stride) };
             }
-            let mut row = Scratch::take(self.k);
-            for (j, column) in columns.enumerate() {
-                let row = &mut row.floats()[..self.k];
-                decode(right, column, row);
-                let row = Rows::F32(Mat::new(row, 1, self.k));
+            // Four at a time: the sums of one row would wait for each other.
+            let mut decoded = Scratch::take(4 * self.k);
+            for start in columns.clone().step_by(4) {
+                let count = (columns.end - start).min(4);
+                let decoded = &mut decoded.floats()[..count * self.k];
+                for (j, row) in decoded.chunks_exact_mut(self.k).enumerate() {
+                    decode(right, start + j, row);
+                }
+                let rows = Rows::F32(Mat::new(decoded, count, self.k));
+                let sums = &mut sums[start - columns.start..];
                 // SAFETY: as above.
-                unsafe { avx512_gemv::dots(m, x, row, 0..1, &mut [], &mut sums[j..], stride) };
+                unsafe { avx512_gemv::dots(m, x, rows, 0..count, &mut [], sums, stride) };
             }
             return;
         }
