@@ -18,7 +18,7 @@ use crate::engine::quant::FrozenMatrix;
 /// Bytes of logits that exist at a time: enough rows for an efficient product, few enough not to matter in a plan.
 const CHUNK_BYTES: usize = 56 << 20;
 
-/// Rows of a chunk, of up to `most`: so many as are wanted, or for 0 as many as [`CHUNK_BYTES`] hold.
+/// Rows of a chunk, of up to `most`: so many as are wanted, or for 0 as many as 56 MiB hold.
 pub fn chunk_rows(vocab: usize, wanted: usize, most: usize) -> usize {
     let hold = CHUNK_BYTES / (vocab.max(1) * size_of::<f32>());
     let usual = if hold >= 16 { hold / 16 * 16 } else { hold.max(1) };
