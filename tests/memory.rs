@@ -72,6 +72,23 @@ fn what_is_allocated_is_what_was_planned() {
     }
 }
 
+/// Products are cut otherwise for every number of threads, and chunks of logits that are not of one size follow each other.
+#[test]
+fn any_number_of_threads_takes_what_was_planned_for_it() {
+    let _alone = alone();
+    let chunks = ["train.logits_chunk=150", "train.batch_size=2", "data.max_seq_len=256", "train.max_steps=6"];
+    for (threads, dropout) in [(1, "0"), (3, "0.1"), (4, "0"), (8, "0"), (8, "0.1"), (13, "0")] {
+        let dropout = format!("method.dropout={dropout}");
+        let changes: Vec<&str> = chunks.iter().copied().chain([dropout.as_str()]).collect();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let (measured, large) = pool.install(|| run(&changes));
+        let error = measured.allocated as f64 / measured.planned_allocated as f64 - 1.0;
+        println!("{threads} threads, {dropout}: {:.2} %, {large:?}", 100.0 * error);
+        assert!((-0.01..=0.01).contains(&error), "{threads} threads: {error} {measured:?}");
+        assert!(large.iter().all(|n| *n == 0), "{threads} threads: {large:?}");
+    }
+}
+
 #[test]
 fn loading_takes_the_packed_weights_and_one_tensor() {
     let _alone = alone();

@@ -564,8 +564,18 @@ fn benchmarks_measure() {
     let place = Place::new();
     let bench = ["bench", "train", "--seq", "64", "--batch", "2", "--steps", "3", "--rank", "4"];
     let measured = &place.json(&[&bench[..], &["--data", "builtin:pirate", "--json"]].concat())[0];
-    let shape =
-        ["tok_s", "step_s", "first_step_s", "plan_bytes", "peak_memory_bytes", "peak_rss_mb", "losses", "config"];
+    let shape = [
+        "tok_s",
+        "step_s",
+        "first_step_s",
+        "plan_bytes",
+        "peak_memory_bytes",
+        "planned_allocated_bytes",
+        "allocated_bytes",
+        "peak_rss_mb",
+        "losses",
+        "config",
+    ];
     assert_eq!(keys(measured), shape);
     assert_eq!(measured["losses"].as_array().unwrap().len(), 5);
     let speed = 128.0 / number(measured, "step_s");
@@ -576,6 +586,29 @@ fn benchmarks_measure() {
     assert!(number(decoded, "decode_tok_s") > 0.0 && decoded["tokens"] == 20, "{decoded}");
     let products = place.json(&["bench", "gemm", "--seq", "16", "--json"]);
     assert!(products.len() >= 6 && products.iter().all(|p| number(p, "gflops") > 0.0));
+}
+
+/// Chunks of logits that are not of one size: a buffer that grew from one to the next would be there twice for a while, as
+/// memory that is freed does not go back at once.
+#[test]
+fn a_benchmark_takes_what_it_planned_and_takes_it_once() {
+    let place = Place::new();
+    let bench =
+        ["bench", "train", "--seq", "256", "--batch", "4", "--steps", "1", "--data", "builtin:pirate", "--json"];
+    for threads in ["1", "2", "5"] {
+        for chunk in ["0", "1000", "300", "32"] {
+            let mut command = place.command(&[&bench[..], &["--logits-chunk", chunk]].concat());
+            let output = command.env("RAYON_NUM_THREADS", threads).output().unwrap();
+            let measured: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let measured = &measured;
+            let apart = |planned, found| number(measured, planned) / number(measured, found) - 1.0;
+            let allocated = apart("planned_allocated_bytes", "allocated_bytes");
+            let held = apart("plan_bytes", "peak_memory_bytes");
+            println!("{threads} threads, chunk {chunk}: {allocated} {held} {measured}");
+            assert!(allocated.abs() < 0.0025, "{threads} threads, chunks of {chunk}: {allocated} {measured}");
+            assert!(held.abs() < 0.04, "{threads} threads, chunks of {chunk}: {held} {measured}");
+        }
+    }
 }
 
 /// The built-in model's folder laid out as huggingface_hub keeps a model that it downloaded.

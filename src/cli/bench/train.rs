@@ -12,7 +12,7 @@ use crate::engine::Error;
 use crate::engine::config::{self, DataConfig};
 use crate::engine::data::{Batch, Encoder, Example, Reading, Sample, Source};
 use crate::engine::formats::TextTokenizer;
-use crate::engine::memory::{Plan, Program, process};
+use crate::engine::memory::{Item, Plan, Program, heap, process};
 use crate::engine::model::{Checkpointing, Layout, LoadOptions, Workspace, WorkspaceSize};
 use crate::engine::ops::adamw::AdamW;
 use crate::engine::ops::dropout::DropoutKey;
@@ -34,6 +34,9 @@ struct Measured {
     first_step_s: f64,
     plan_bytes: u64,
     peak_memory_bytes: u64,
+    /// Of them what is allocated, as planned and as counted.
+    planned_allocated_bytes: u64,
+    allocated_bytes: u64,
     peak_rss_mb: u64,
     losses: Vec<f64>,
     config: serde_json::Value,
@@ -59,9 +62,15 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
     let size = WorkspaceSize { tokens: seq * batch, longest: seq, supervised: (seq - 1) * batch };
     let layout = Layout::for_training(&model.config, model.compute, &adapter, size, &keep);
     let layout = layout.offload(args.checkpoint_offload).chunk_logits(model.config.vocab, args.logits_chunk as usize);
-    let plan_bytes = Plan::of_step(&model, &adapter, args.optimizer, &layout, batch, program).total();
+    // What reading took and has freed goes back, and the largest that follows is measured from here on.
+    heap::give_back();
+    heap::take_peak();
+    let mut plan = Plan::of_step(&model, &adapter, args.optimizer, &layout, batch, program);
+    plan.buffers.retain(|b| b.item != Item::Files); // neither a model's files nor checkpoints are gone through
+    let (plan_bytes, planned_allocated_bytes) = (plan.total(), plan.allocated());
     let scratch = std::env::temp_dir();
     let mut workspace = Workspace::new(&model.config, layout, &scratch)?;
+    plan.reserve();
 
     let mut grads = vec![0.0; adapter.params.len()];
     let constants = AdamW { weight_decay: 0.01, ..AdamW::default() };
@@ -100,6 +109,8 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
         step_s: rounded(step_s, 4),
         first_step_s: rounded(first_step_s, 2),
         plan_bytes,
+        planned_allocated_bytes,
+        allocated_bytes: heap::take_peak(),
         peak_memory_bytes: peak,
         peak_rss_mb: peak >> 20,
         losses,

@@ -287,7 +287,7 @@ impl Plan {
     }
 
     /// Makes what the threads keep between products, so that no step allocates it.
-    pub(in crate::engine) fn reserve(&self) {
+    pub(crate) fn reserve(&self) {
         self.kernels.reserve();
     }
 

@@ -8,7 +8,7 @@ use crate::engine::config::{self, RunConfig};
 use crate::engine::data::{self, Dataset, EpochPlan, Severity};
 use crate::engine::device;
 use crate::engine::formats::{self, ModelSource, StoredWeights, TextTokenizer};
-use crate::engine::memory::{BatchShape, Guard, Inputs, Machine, Meter, Plan, Price, Program, fit};
+use crate::engine::memory::{BatchShape, Guard, Inputs, Machine, Meter, Plan, Price, Program, fit, heap};
 use crate::engine::model::{LoadOptions, Model};
 use crate::engine::peft::{self, Adapter, AdapterShape, LoraConfig};
 use crate::engine::{Error, Result};
@@ -75,6 +75,8 @@ impl Setup {
         meter.part("adapter");
         let options = LoadOptions::of_run(&config.model);
         let model = Model::load(&source, &options, &mut loading(LoadPhase::Model, control, on_event))?;
+        // What reading has freed goes back before the step's buffers are taken.
+        heap::give_back();
         meter.part("weights");
         let (model_path, model_name) = (source.path.clone(), source.name.clone());
         Ok(Setup { model_path, model_name, tokenizer, data, model, adapter, stored, available_bytes, program, meter })
