@@ -15,6 +15,9 @@ use lora_studio::engine::train::{self, Control, Event};
 #[global_allocator]
 static ALLOCATOR: Counting<std::alloc::System> = Counting(std::alloc::System);
 
+/// The part of what is allocated when everything was there.
+const LATER: &str = "what came after the first step";
+
 /// One test at a time: the allocator counts for all.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -111,6 +114,31 @@ fn loading_takes_the_packed_weights_and_one_tensor() {
 }
 
 #[test]
+fn what_is_taken_in_the_middle_of_a_run_is_told_at_once_and_by_its_name() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = config(&folder.path().join("run"), &["train.max_steps=8"]);
+    let (mut told, mut taken) = (Vec::new(), Vec::new());
+    train::run(&settings, None, &Control::new(), &mut |event| match event {
+        Event::Memory { step, measured } => told.push((step, measured)),
+        Event::Step { step: 3, .. } => taken = vec![1_u8; 30 << 20],
+        Event::Step { step: 5, .. } => taken = Vec::new(),
+        _ => {}
+    })
+    .unwrap();
+    assert!(taken.is_empty());
+    let steps: Vec<usize> = told.iter().map(|(step, _)| *step).collect();
+    // The first step, what somebody else took, and the end.
+    assert_eq!(steps, [1, 3, 8], "{told:?}");
+    assert_eq!((&told[0].1.apart, told[1].1.apart.as_deref()), (&None, Some(LATER)));
+    let part = told[1].1.parts.iter().find(|p| p.name == LATER).unwrap();
+    assert!(part.planned == 0 && part.measured.abs_diff(30 << 20) < 1 << 20, "{part:?}");
+    // The same in what the run keeps.
+    let metrics = std::fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().filter(|line| line.contains(LATER)).count(), 3, "{metrics}");
+}
+
+#[test]
 fn the_price_before_a_run_is_what_the_run_says() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
@@ -140,6 +168,8 @@ fn the_price_before_a_run_is_what_the_run_says() {
     // What stays of all that is measured by itself: not the files that are hashed meanwhile, nor the tensor being read.
     let kept = plan.buffers.iter().filter(|b| !b.only && b.item != Item::Files);
     let needed: u64 = kept.map(|b| b.bytes()).sum();
-    let parts: u64 = told.unwrap().parts.iter().map(|p| p.planned).sum();
+    // Nor what comes and goes later.
+    let told = told.unwrap();
+    let parts: u64 = told.parts.iter().filter(|p| p.name != LATER).map(|p| p.planned).sum();
     assert_eq!(parts, needed);
 }

@@ -8,6 +8,10 @@ use super::{heap, process};
 
 /// A difference below this share of the plan is not worth a word.
 const APART: f64 = 0.02;
+/// What is allocated is told again when it has grown by this share.
+const NEWS: f64 = 0.01;
+/// The part of what is allocated after everything was there.
+const BEYOND: &str = "what came after the first step";
 
 /// Some items, as they were planned and as they were measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,9 +49,13 @@ pub struct Meter {
     at: u64,
     measured: Vec<(&'static str, u64)>,
     highest: u64,
+    /// The most beyond all parts that was allocated at a time, once they are all taken.
+    beyond: Option<u64>,
     resident: u64,
     sampled: bool,
     saved: bool,
+    /// What was told last.
+    told: Option<Measured>,
 }
 
 impl Meter {
@@ -60,9 +68,11 @@ impl Meter {
             at,
             measured: Vec::new(),
             highest: at,
+            beyond: None,
             resident: process::resident_bytes(),
             sampled: false,
             saved: false,
+            told: None,
         }
     }
 
@@ -74,6 +84,12 @@ impl Meter {
         self.look();
     }
 
+    /// [`Meter::part`], after which nothing more is to stay: what is allocated beyond it is a part of its own.
+    pub fn last_part(&mut self, name: &'static str) {
+        self.part(name);
+        self.beyond = Some(0);
+    }
+
     /// The plan that is held against what is measured.
     pub fn plan(&mut self, plan: Plan) {
         self.plan = Some(plan);
@@ -81,7 +97,9 @@ impl Meter {
 
     /// Looks at what the process holds now.
     pub fn look(&mut self) {
-        self.highest = self.highest.max(heap::take_peak());
+        let peak = heap::take_peak();
+        self.highest = self.highest.max(peak);
+        self.beyond = self.beyond.map(|most| most.max(peak.saturating_sub(self.at)));
         self.resident = self.resident.max(process::resident_bytes());
     }
 
@@ -102,6 +120,21 @@ impl Meter {
         self.saved = true;
     }
 
+    /// What was found so far, where it is other than what was told last or something was done for the first time.
+    pub fn news(&mut self) -> Option<Measured> {
+        let found = self.measured()?;
+        let same = |told: &Measured| {
+            told.apart == found.apart
+                && told.planned_allocated == found.planned_allocated
+                && found.allocated.saturating_sub(told.allocated) as f64 <= NEWS * told.allocated as f64
+        };
+        if self.told.as_ref().is_some_and(same) {
+            return None;
+        }
+        self.told = Some(found.clone());
+        Some(found)
+    }
+
     /// What was found so far; `None` without a plan.
     pub fn measured(&self) -> Option<Measured> {
         let plan = self.plan.as_ref()?;
@@ -118,7 +151,12 @@ impl Meter {
             planned: plan.of_part(name),
             measured: *measured,
         };
-        let parts: Vec<Part> = if counts { self.measured.iter().map(part).collect() } else { Vec::new() };
+        let mut parts: Vec<Part> = if counts { self.measured.iter().map(part).collect() } else { Vec::new() };
+        if let Some(measured) = self.beyond.filter(|_| counts) {
+            let saving = plan.buffers.iter().filter(|b| b.from == Phase::Save && done(b.from));
+            let planned = saving.map(|b| b.bytes()).sum();
+            parts.push(Part { name: BEYOND.into(), planned, measured });
+        }
         let planned_allocated = if counts { planned(false) + plan.program.allocated } else { 0 };
         let found = Measured {
             planned_allocated,

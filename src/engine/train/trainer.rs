@@ -10,7 +10,7 @@ use super::{Control, Event, LrSchedule, Optimizer, RunDir, Stop, run_dir};
 use crate::engine::config::RunConfig;
 use crate::engine::data::{self, Batch, Encoder, Report, Side};
 use crate::engine::device;
-use crate::engine::memory::{Guard, Plan, process};
+use crate::engine::memory::{Guard, Measured, Plan, process};
 use crate::engine::model::Workspace;
 use crate::engine::ops::adamw::{self, AdamW};
 use crate::engine::ops::dropout::DropoutKey;
@@ -262,11 +262,12 @@ impl<'a> Trainer<'a> {
         match self.measured {
             false => {
                 self.measured = true;
-                self.setup.meter.part("products and logits");
-                self.memory()?;
+                self.setup.meter.last_part("products and logits");
             }
             true => self.setup.meter.look(),
         }
+        let news = self.setup.meter.news();
+        self.memory(news)?;
         if step == 1 || step % norms_interval(self.state.total_steps) == 0 {
             self.norms()?;
         }
@@ -286,9 +287,11 @@ impl<'a> Trainer<'a> {
     }
 
     /// What was taken so far, beside the plan.
-    fn memory(&mut self) -> Result<()> {
-        let Some(measured) = self.setup.meter.measured() else { return Ok(()) };
-        self.emit(Event::Memory { step: self.state.step, measured })
+    fn memory(&mut self, measured: Option<Measured>) -> Result<()> {
+        match measured {
+            None => Ok(()),
+            Some(measured) => self.emit(Event::Memory { step: self.state.step, measured }),
+        }
     }
 
     /// Waits while other programs have taken the memory, with what was reached on the disk.
@@ -390,7 +393,8 @@ impl<'a> Trainer<'a> {
         let adapter_dir = self.run_dir.adapter_dir();
         folder::write(&adapter_dir, &self.setup.adapter, &self.setup.model.config, &self.card)?;
         self.setup.meter.look();
-        self.memory()?;
+        let measured = self.setup.meter.measured();
+        self.memory(measured)?;
         self.run_dir.finish_record()?;
         let recent = &self.recent;
         self.emit(Event::Finished {

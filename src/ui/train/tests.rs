@@ -216,6 +216,52 @@ fn a_run_to_the_end_says_so_and_the_room_is_drawn_everywhere() {
 }
 
 #[test]
+fn memory_that_is_not_as_planned_or_taken_away_by_others_is_said() {
+    use crate::app::live::RunView;
+    use crate::engine::memory::{Measured, Part};
+
+    let mut w = window(|_| {});
+    let mut view = RunView::new(w.window().studio.shared.run.clone(), 0.9);
+    (view.total_steps, view.own) = (Some(100), true);
+    view.apply(&Event::Step {
+        step: 7,
+        epoch: 0.1,
+        loss: 2.0,
+        learning_rate: 1e-4,
+        grad_norm: 1.0,
+        tokens: 512,
+        supervised_tokens: 100,
+        tokens_per_second: 500.0,
+        memory_bytes: 600 << 20,
+    });
+    let part = |name: &str, planned: u64, measured: u64| Part { name: name.into(), planned, measured };
+    let measured = |allocated: u64, apart: Option<&str>| Measured {
+        planned_allocated: 500 << 20,
+        allocated,
+        planned_resident: 600 << 20,
+        resident: 610 << 20,
+        parts: vec![part("weights", 100 << 20, 100 << 20), part("workspace", 300 << 20, 320 << 20)],
+        apart: apart.map(String::from),
+    };
+    let said = "The run took 520 MiB where 500 MiB were planned. The difference lies in: workspace.";
+    let others = "Other programs have left 300 MiB of the memory.";
+    view.apply(&Event::Memory { step: 7, measured: measured(501 << 20, None) });
+    w.window().studio.view = Some(view);
+    w.harness.run_steps(3);
+    assert!(w.harness.query_by_label_contains(said).is_none() && w.harness.query_by_label_contains(others).is_none());
+
+    let view = w.window().studio.view.as_mut().unwrap();
+    view.apply(&Event::Memory { step: 7, measured: measured(520 << 20, Some("workspace")) });
+    view.apply(&Event::Held { step: 7, held: true, available_bytes: 300 << 20 });
+    w.harness.run_steps(3);
+    assert!(w.harness.query_by_label_contains(said).is_some() && w.harness.query_by_label_contains(others).is_some());
+    w.picture("memory-apart");
+    w.window().studio.view.as_mut().unwrap().apply(&Event::Held { step: 7, held: false, available_bytes: 9 << 30 });
+    w.harness.run_steps(3);
+    assert!(w.harness.query_by_label_contains(others).is_none());
+}
+
+#[test]
 fn a_trainer_that_panics_leaves_its_curve_and_its_reason() {
     let mut w = window(|_| {});
     w.window().studio.train_with(|_, on_event| {
