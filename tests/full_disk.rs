@@ -84,3 +84,25 @@ fn a_full_disk_is_one_error_and_the_run_goes_on_later() {
         .collect();
     assert_eq!(steps, [1, 2, 3, 4, 5, 6]);
 }
+
+#[test]
+fn inputs_of_layers_that_the_disk_has_no_room_for_are_one_error_and_the_run_says_why_it_did_not_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::new(&folder.path().join("disk"), "2m") else {
+        eprintln!("skipped: this process may not mount a tmpfs");
+        return;
+    };
+    let dir = disk.0.join("run");
+    let mut config = RunConfig::default();
+    for change in ["train.batch_size=16", "train.checkpointing=per-layer", "train.checkpoint_offload=true"] {
+        config.set(change).unwrap();
+    }
+    config.output.dir = dir.to_str().unwrap().into();
+    let mut events = Vec::new();
+    let error = train::run(&config, None, &Control::new(), &mut |e| events.push(e)).unwrap_err().to_string();
+    let what = "could not write the layers' inputs to their file (train.checkpoint_offload): No space left on device";
+    assert!(error.starts_with(what) && error.contains(dir.to_str().unwrap()), "{error}");
+    assert!(matches!(events.last(), Some(Event::Failed { error: said }) if *said == error), "{events:?}");
+    // The room is free again, and the list of runs says why this one has no steps.
+    assert_eq!(run_dir::summary(&dir).status, Status::Failed(error));
+}

@@ -64,7 +64,14 @@ fn start(config: &RunConfig, control: &Control, on_event: &mut dyn FnMut(Event))
     let setup = Setup::new(config, control, jiff::ZonedDateTime::now(), on_event)?;
     // Only now: a run that cannot begin leaves no folder behind.
     let run_dir = RunDir::create(config, &inputs(config, &setup)?)?;
-    Trainer::new(config, control, on_event, setup, run_dir, None, TrainerState::default())?.train()
+    let folder = run_dir.path().to_path_buf();
+    match Trainer::new(config, control, on_event, setup, run_dir, None, TrainerState::default()) {
+        Ok(mut trainer) => trainer.train(),
+        Err(error) => {
+            run_dir::record_failure(&folder, &error);
+            Err(error)
+        }
+    }
 }
 
 fn continue_run(dir: &Path, control: &Control, on_event: &mut dyn FnMut(Event)) -> Result<()> {

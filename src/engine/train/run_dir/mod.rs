@@ -210,6 +210,15 @@ impl Drop for RunDir {
     }
 }
 
+/// Writes into the folder of a run that could not begin why it could not.
+pub(super) fn record_failure(path: &Path, error: &Error) {
+    // Where that cannot be written either, the error itself is the one to report.
+    let Ok((mut dir, _)) = RunDir::resume(path) else { return };
+    let message = error.to_string();
+    let _ = dir.log(&message);
+    let _ = dir.record(&Event::Failed { error: message });
+}
+
 /// The checkpoints of a run folder, newest first.
 pub fn checkpoints(run: &Path) -> Result<Vec<CheckpointEntry>> {
     let folder = run.join("checkpoints");
