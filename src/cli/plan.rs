@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
     /// Memory of the device that the run is for, such as 8GiB; if not given, what is free on this machine
-    #[arg(long, value_name = "SIZE", value_parser = |text: &str| parse_bytes(text).ok_or("not a size, such as 8GiB"))]
+    #[arg(long, value_name = "SIZE", value_parser = device_memory)]
     device_memory: Option<u64>,
     /// Take every row to be as long as data.max_seq_len allows, instead of reading the rows
     #[arg(long)]
@@ -37,6 +37,15 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// The size of a memory. A number without a unit would be bytes, and nobody means so few.
+fn device_memory(text: &str) -> Result<u64, String> {
+    match parse_bytes(text) {
+        Some(size) if size >= 1 << 20 => Ok(size),
+        Some(size) => Err(format!("{} is no device's memory: write a unit, such as 8GiB", bytes(size))),
+        None => Err("not a size, such as 8GiB".into()),
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -166,15 +175,15 @@ impl Shown<'_> {
             }
         }
         say("")?;
-        say(format!("{:<12} {:<34} {:<9} {:>6} {:>10} {:>10}", "item", "buffer", "from", "count", "each", "all"))?;
+        say(format!("{:<13} {:<34} {:<9} {:>6} {:>10} {:>10}", "item", "buffer", "from", "count", "each", "all"))?;
         for b in &price.plan.buffers {
             let from = if b.only { format!("{} only", b.from.name()) } else { b.from.name().to_string() };
             let (item, each, all) = (b.item.name(), bytes(b.each), bytes(b.bytes()));
-            say(format!("{item:<12} {:<34} {from:<9} {:>6} {each:>10} {all:>10}", b.name, b.count))?;
+            say(format!("{item:<13} {:<34} {from:<9} {:>6} {each:>10} {all:>10}", b.name, b.count))?;
         }
         say("")?;
         for PhaseBytes { phase, bytes: n } in &self.phases {
-            say(format!("{:<12} {:>10}", phase.name(), bytes(*n)))?;
+            say(format!("{:<13} {:>10}", phase.name(), bytes(*n)))?;
         }
         if let Some(offer) = &self.fix {
             say("\nit fits with")?;

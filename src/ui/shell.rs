@@ -234,7 +234,7 @@ fn itemised(ui: &mut Ui, studio: &Studio) {
         for (item, size) in studio.pricing.items.iter().filter(|(_, size)| *size > 0) {
             let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
             ui.painter().rect_filled(rect, 2, theme::item_color(*item));
-            ui.label(format!("{}: {}", item_name(*item), item_help(*item)));
+            ui.label(item_label(*item));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| ui.label(bytes(*size)));
             ui.end_row();
         }
@@ -257,6 +257,11 @@ pub fn item_name(item: Item) -> &'static str {
         Item::Samples => "Samples",
         Item::Files => "Files",
     }
+}
+
+/// What an item is called, and what it is.
+pub fn item_label(item: Item) -> String {
+    format!("{}: {}", item_name(item), item_help(item))
 }
 
 fn item_help(item: Item) -> &'static str {

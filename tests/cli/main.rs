@@ -194,6 +194,11 @@ fn a_run_is_planned_before_it_is_begun() {
     let text = place.ok(&[&["plan", &run][..], &set, &small].concat());
     assert!(text.contains("it fits with") && text.contains("--set 'train."), "{text}");
     assert!(place.usage(&["plan", &run, "--device-memory", "8 gigs"]).contains("not a size"));
+    assert!(
+        place
+            .usage(&["plan", &run, "--device-memory", "8"])
+            .contains("8 B is no device's memory: write a unit, such as 8GiB")
+    );
     let table = place.json(&["plan", "--table", "--json"]);
     assert_eq!((table.len(), table[2]["model"].as_str().unwrap()), (7, "7B (Llama 2)"));
     assert!(place.ok(&["plan", "--table"]).contains("70B"));

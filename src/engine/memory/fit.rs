@@ -7,6 +7,7 @@ use super::cost::time_per_token;
 use super::plan::Plan;
 use super::price::{Inputs, Price};
 use crate::engine::config::{Checkpointing, OptimizerKind, Quantization, RunConfig, TrainConfig};
+use crate::engine::ops::cross_entropy;
 use crate::engine::{Error, Result};
 use crate::units::bytes;
 
@@ -18,6 +19,10 @@ const LENGTH_STEP: usize = 64;
 const LOGITS_CHUNKS: [usize; 7] = [32, 64, 128, 256, 512, 1024, 2048];
 /// Less than this share of the time is not worth a change.
 const WORTHWHILE: f64 = 0.01;
+/// A change that costs less than this share of the time comes cheap.
+const CHEAP: f64 = 0.1;
+/// A way that is faster by this share is taken before the usual one.
+const MUCH: f64 = 0.05;
 
 /// What a change is about, in the order in which changes are tried: what costs the user least comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -43,6 +48,9 @@ impl Lever {
     /// Those that no row pays for, cheapest first.
     const LOSSLESS: [Lever; 6] =
         [Lever::Checkpointing, Lever::Logits, Lever::Batch, Lever::Optimizer, Lever::Offload, Lever::Quantization];
+    /// The same, with what a file can hold before fewer rows of logits.
+    const FILES_FIRST: [Lever; 6] =
+        [Lever::Checkpointing, Lever::Batch, Lever::Optimizer, Lever::Offload, Lever::Logits, Lever::Quantization];
 }
 
 /// One change of settings.
@@ -134,13 +142,30 @@ pub fn refuse(inputs: &Inputs, run: &RunConfig) -> Result<()> {
 
 /// The smallest change with which the run fits; `None` when it fits as it is, or nothing helps.
 pub fn make_it_fit(inputs: &Inputs, run: &RunConfig) -> Option<Offer> {
-    let fits = |run: &RunConfig| Some(Plan::price(inputs, run).ok()?.plan.needed() <= inputs.available_bytes);
-    if fits(run)? {
+    if fits(inputs, run)? {
         return None;
     }
+    let way = |order: &[Lever]| offer(inputs, run, fitting(inputs, run, order)?);
+    let usual = way(&Lever::LOSSLESS)?;
+    // Few rows of logits may cost much more time than a file does.
+    let files_first = way(&Lever::FILES_FIRST).filter(|other| {
+        let costs = |offer: &Offer, lever| offer.changes.iter().any(|c| c.lever == lever);
+        let dearer = |lever| costs(other, lever) && !costs(&usual, lever);
+        other.time < usual.time - MUCH && !dearer(Lever::Quantization) && !dearer(Lever::Length)
+    });
+    Some(files_first.unwrap_or(usual))
+}
+
+fn fits(inputs: &Inputs, run: &RunConfig) -> Option<bool> {
+    Some(Plan::price(inputs, run).ok()?.plan.needed() <= inputs.available_bytes)
+}
+
+/// The run with levers pulled in this order until it fits, and those back again that need not be.
+fn fitting(inputs: &Inputs, run: &RunConfig, order: &[Lever]) -> Option<RunConfig> {
+    let fits = |run: &RunConfig| fits(inputs, run);
     let mut changed = run.clone();
     let mut used = Vec::new();
-    'levers: for lever in Lever::LOSSLESS.into_iter().chain([Lever::Length]) {
+    'levers: for lever in order.iter().copied().chain([Lever::Length]) {
         let steps = smaller(lever, inputs, &changed);
         if !steps.is_empty() {
             used.push(lever);
@@ -169,15 +194,35 @@ pub fn make_it_fit(inputs: &Inputs, run: &RunConfig) -> Option<Offer> {
             changed = without;
         }
     }
-    offer(inputs, run, changed)
+    Some(changed)
 }
 
-/// Every single change that saves memory, cheapest first, with what the run then takes: whether it is enough or not.
+/// Every single change that saves memory, cheapest first, with what the run then takes: whether it is enough or not. Of a
+/// change that can go further or less far, the farthest that comes cheap and the farthest.
 pub fn smaller_runs(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
     let Ok(now) = Plan::price(inputs, run) else { return Vec::new() };
-    let smallest = Lever::LOSSLESS.into_iter().filter_map(|lever| smaller(lever, inputs, run).pop());
-    let offers = smallest.filter_map(|changed| offer(inputs, run, changed));
-    offers.filter(|offer| offer.needed < now.plan.needed()).collect()
+    let mut all = Vec::new();
+    for lever in Lever::LOSSLESS {
+        let steps = match lever {
+            // Not "auto", which keeps what there is room for.
+            Lever::Checkpointing => {
+                let mut twice = run.clone();
+                twice.train.checkpointing = Checkpointing::PerLayer;
+                vec![twice]
+            }
+            lever => smaller(lever, inputs, run),
+        };
+        let offers = steps.into_iter().filter_map(|changed| offer(inputs, run, changed));
+        let mut offers: Vec<Offer> = offers.filter(|offer| offer.needed < now.plan.needed()).collect();
+        let farthest = offers.pop();
+        if lever == Lever::Optimizer {
+            all.extend(offers);
+        } else {
+            all.extend(offers.into_iter().rfind(|offer| offer.time < 1.0 + CHEAP));
+        }
+        all.extend(farthest);
+    }
+    all
 }
 
 /// Changes that would make a run that fits faster, and still leave it in what is free; the fastest first.
@@ -203,21 +248,27 @@ pub fn make_it_faster(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
     };
     let now = Plan::price(inputs, run).ok();
     let kept = now.as_ref().map_or(0, Price::kept_layers);
-    // Not at the cost of layers that would have to be computed twice.
-    candidates.extend(larger.map(with_batch).find(|run| room(run).is_some_and(|price| price.kept_layers() >= kept)));
+    // Not at the cost of layers that would have to be computed twice; and of those that are as fast the smallest.
+    let larger = larger.map(with_batch).filter(|run| room(run).is_some_and(|price| price.kept_layers() >= kept));
+    let mut larger: Vec<Offer> = larger.filter_map(|candidate| offer(inputs, run, candidate)).collect();
+    let fastest = larger.iter().map(|offer| offer.time).fold(1.0, f64::min);
+    larger.retain(|offer| offer.time < fastest + WORTHWHILE / 2.0);
+    candidates.extend(larger.pop().map(|offer| offer.run));
     if run.train.checkpoint_offload {
         let mut memory = run.clone();
         memory.train.checkpoint_offload = false;
         candidates.push(memory);
     }
-    // The most rows of logits that there is room for.
+    // As many rows of logits as usual, or the most that there is room for.
     let (rows, most) = now.map_or((0, 0), |price| (price.layout.logits_rows, price.layout.size.supervised));
+    let usual = cross_entropy::chunk_rows(inputs.model.vocab, 0, most);
     let with_rows = |rows| {
         let mut larger = run.clone();
         larger.train.logits_chunk = rows;
         larger
     };
-    let more = LOGITS_CHUNKS.into_iter().rev().filter(|more| *more > rows && *more < 2 * most);
+    let more = LOGITS_CHUNKS.into_iter().rev().filter(|more| *more > rows && *more < usual);
+    let more = (usual > rows).then_some(0).into_iter().chain(more);
     candidates.extend(more.map(with_rows).find(|run| room(run).is_some_and(|price| price.kept_layers() >= kept)));
     if run.train.optimizer != OptimizerKind::Adamw {
         let mut full = run.clone();
@@ -348,8 +399,9 @@ fn changes(from: &RunConfig, to: &RunConfig, after: &Price) -> Vec<Change> {
         add(Lever::Checkpointing, vec![format!("train.checkpointing=\"{name}\"")], label);
     }
     if from.train.logits_chunk != to.train.logits_chunk {
-        let rows = to.train.logits_chunk;
-        add(Lever::Logits, vec![format!("train.logits_chunk={rows}")], format!("logits of {rows} rows at a time"));
+        let setting = format!("train.logits_chunk={}", to.train.logits_chunk);
+        let rows = if to.train.logits_chunk > 0 { to.train.logits_chunk } else { after.layout.logits_rows };
+        add(Lever::Logits, vec![setting], format!("logits of {rows} rows at a time"));
     }
     let (batch, accumulation) = (to.train.batch_size, to.train.grad_accumulation);
     if from.train.batch_size != batch {
@@ -518,14 +570,61 @@ mod tests {
         let mut layers = table::usual_run();
         layers.train.checkpointing = Checkpointing::PerLayer;
         let now = case.needed(&layers);
-        let logits = smaller_runs(&case.inputs(now), &layers).into_iter().find(|o| o.changes[0].lever == Lever::Logits);
-        let logits = logits.unwrap();
-        assert_eq!(logits.settings(), ["train.logits_chunk=32"]);
+        let offers = smaller_runs(&case.inputs(now), &layers).into_iter();
+        let offers: Vec<Offer> = offers.filter(|o| o.changes[0].lever == Lever::Logits).collect();
+        let [cheap, logits] = offers.as_slice() else { panic!("{offers:?}") };
+        assert_eq!(
+            (cheap.settings(), logits.settings()),
+            (vec!["train.logits_chunk=128".into()], vec!["train.logits_chunk=32".into()])
+        );
+        assert!(cheap.time < 1.1 && cheap.needed > logits.needed, "{offers:?}");
         // 288 rows of 49,152 numbers before.
         assert!(now - logits.needed > 100 * 49_152 * 4 && logits.time > 1.01, "{now} {logits:?}");
         // It comes before the file, and as little of it as is enough.
         let enough = make_it_fit(&case.inputs(now - 49_152), &layers).unwrap();
         assert_eq!(enough.settings(), ["train.logits_chunk=256"]);
+    }
+
+    #[test]
+    fn layers_computed_twice_are_offered_with_room_to_spare_too() {
+        let case = Case::of(small_model());
+        let mut run = table::usual_run();
+        for now in [Checkpointing::None, Checkpointing::Auto] {
+            run.train.checkpointing = now;
+            let inputs = case.inputs(1 << 40);
+            let offers = smaller_runs(&inputs, &run);
+            assert_eq!(offers[0].settings(), ["train.checkpointing=\"per-layer\""], "{now:?}");
+            let needed = Plan::price(&inputs, &run).unwrap().plan.needed();
+            assert!(offers[0].time > 1.2 && offers[0].needed < needed, "{offers:?}");
+            // Both of the optimizer's ways: one changes its numbers, the other may wait for a disk.
+            let of = |lever| offers.iter().filter(|o| o.changes[0].lever == lever).count();
+            assert_eq!(of(Lever::Optimizer), 2);
+        }
+        run.train.checkpointing = Checkpointing::PerLayer;
+        let offers = smaller_runs(&case.inputs(1 << 40), &run);
+        assert!(offers.iter().all(|o| o.changes[0].lever != Lever::Checkpointing), "{offers:?}");
+    }
+
+    #[test]
+    fn a_way_that_is_much_faster_comes_before_the_usual_order() {
+        let case = Case::of(small_model());
+        let mut run = table::usual_run();
+        run.train.checkpointing = Checkpointing::None;
+        let mut least = run.clone();
+        least.train.checkpointing = Checkpointing::PerLayer;
+        least.train.optimizer = OptimizerKind::PagedAdamw;
+        least.train.checkpoint_offload = true;
+        // Fewer rows of logits would be enough, at a third more time.
+        let enough = case.needed(&least);
+        let mut few = run.clone();
+        few.train.checkpointing = Checkpointing::PerLayer;
+        few.train.logits_chunk = 32;
+        assert!(case.needed(&few) <= enough);
+        let usual = offer(&case.inputs(enough), &run, few).unwrap();
+        let found = make_it_fit(&case.inputs(enough), &run).unwrap();
+        let levers: Vec<Lever> = found.changes.iter().map(|c| c.lever).collect();
+        assert_eq!(levers, [Lever::Checkpointing, Lever::Optimizer, Lever::Offload]);
+        assert!(found.time < usual.time - 0.1 && found.needed <= enough, "{found:?} {usual:?}");
     }
 
     #[test]
@@ -535,6 +634,7 @@ mod tests {
         slow.train.checkpointing = Checkpointing::PerLayer;
         slow.train.checkpoint_offload = true;
         slow.train.logits_chunk = 32;
+        slow.data.max_seq_len = 128;
         let offers = make_it_faster(&case.inputs(1 << 40), &slow);
         let levers: Vec<Lever> = offers.iter().flat_map(|o| &o.changes).map(|c| c.lever).collect();
         for lever in [Lever::Checkpointing, Lever::Logits, Lever::Batch, Lever::Offload] {
@@ -545,6 +645,23 @@ mod tests {
             "{offers:?}"
         );
         assert!(offers.windows(2).all(|pair| pair[0].time <= pair[1].time));
+        // 512 tokens at once are as fast as 2,048.
+        let batch = offers.iter().find(|o| o.changes[0].lever == Lever::Batch).unwrap();
+        assert_eq!((batch.run.train.batch_size, batch.run.train.grad_accumulation), (4, 4));
+        let logits = offers.iter().find(|o| o.changes[0].lever == Lever::Logits).unwrap();
+        assert_eq!(
+            (logits.settings(), logits.label()),
+            (vec!["train.logits_chunk=0".into()], "logits of 128 rows at a time".into())
+        );
+        // More of them than usual are no faster either.
+        let mut usual = slow.clone();
+        (usual.train.logits_chunk, usual.data.max_seq_len) = (0, 512);
+        let offers = make_it_faster(&case.inputs(1 << 40), &usual);
+        assert!(offers.iter().all(|o| o.changes[0].lever != Lever::Logits), "{offers:?}");
+        slow.data.max_seq_len = 512;
+        let long = make_it_faster(&case.inputs(1 << 40), &slow);
+        assert!(long.iter().all(|o| o.changes[0].lever != Lever::Batch), "{long:?}");
+        slow.data.max_seq_len = 128;
         // Nothing is offered that would not fit.
         assert!(make_it_faster(&case.inputs(case.needed(&slow)), &slow).is_empty());
     }

@@ -45,7 +45,7 @@ pub fn memory(ui: &mut Ui, studio: &Studio, run: &mut RunConfig) {
                 &[
                     (Checkpointing::Auto, "Auto", "The fastest that fits, layer by layer."),
                     (Checkpointing::None, "None", "Keeps everything: fastest, largest."),
-                    (Checkpointing::PerLayer, "Per layer", "Computes each layer twice: a fifth slower, far smaller."),
+                    (Checkpointing::PerLayer, "Per layer", "Computes each layer twice: a quarter slower, far smaller."),
                 ],
             )
         });

@@ -78,6 +78,34 @@ fn what_does_not_fit_is_made_to_fit_with_one_click() {
     assert_eq!(window.window().studio.pricing.kept_layers, (4, 4));
 }
 
+/// Also a picture, for the eyes of whoever changes it.
+#[test]
+fn every_item_of_the_bar_has_its_bytes_and_every_offer_its_price() {
+    let mut window = TestWindow::new([1280.0, 2200.0], Theme::Dark);
+    window.wait_until_ready();
+    window.go(Room::Method);
+    window.click("Checkpointing: None");
+    let studio = &mut window.window().studio;
+    let mut device = studio.shared.device.clone();
+    device.available_bytes = studio.pricing.bytes() * 9 / 10;
+    studio.fix_device(device);
+    window.harness.run_steps(2);
+    window.harness.get_by_label("Memory of the run").hover();
+    window.harness.run_steps(40);
+    let pricing = window.window().studio.pricing.clone();
+    for (item, size) in &pricing.items {
+        let name = crate::ui::shell::item_label(*item);
+        assert!(window.harness.query_by_label(&name).is_some(), "{name}");
+        assert!(window.harness.query_all_by_label(&crate::units::bytes(*size)).count() > 0, "{name}");
+    }
+    assert!(pricing.smaller.len() > 2 && pricing.smaller.iter().all(|offer| offer.needed < pricing.bytes()));
+    for offer in &pricing.smaller {
+        let saved = format!("{} less, {}", crate::units::bytes(pricing.bytes() - offer.needed), offer.price());
+        assert!(window.harness.query_all_by_label(&saved).count() > 0, "{saved}");
+    }
+    window.picture("method-memory");
+}
+
 #[test]
 fn a_preset_leaves_model_and_data_alone() {
     let mut window = TestWindow::new([1280.0, 1000.0], Theme::Light);
