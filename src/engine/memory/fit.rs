@@ -147,10 +147,13 @@ pub fn make_it_fit(inputs: &Inputs, run: &RunConfig) -> Option<Offer> {
     }
     let way = |order: &[Lever]| offer(inputs, run, fitting(inputs, run, order)?);
     let usual = way(&Lever::LOSSLESS)?;
+    let pulls = |offer: &Offer, lever| offer.changes.iter().any(|c| c.lever == lever);
+    if usual.time < 1.0 + MUCH || !pulls(&usual, Lever::Logits) {
+        return Some(usual);
+    }
     // Few rows of logits may cost much more time than a file does.
     let files_first = way(&Lever::FILES_FIRST).filter(|other| {
-        let costs = |offer: &Offer, lever| offer.changes.iter().any(|c| c.lever == lever);
-        let dearer = |lever| costs(other, lever) && !costs(&usual, lever);
+        let dearer = |lever| pulls(other, lever) && !pulls(&usual, lever);
         other.time < usual.time - MUCH && !dearer(Lever::Quantization) && !dearer(Lever::Length)
     });
     Some(files_first.unwrap_or(usual))
@@ -212,7 +215,7 @@ pub fn smaller_runs(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
             }
             lever => smaller(lever, inputs, run),
         };
-        let offers = steps.into_iter().filter_map(|changed| offer(inputs, run, changed));
+        let offers = steps.into_iter().filter_map(|changed| offer_beside(inputs, (run, &now), changed));
         let mut offers: Vec<Offer> = offers.filter(|offer| offer.needed < now.plan.needed()).collect();
         let farthest = offers.pop();
         if lever == Lever::Optimizer {
@@ -364,13 +367,18 @@ fn put(lever: Lever, from: &RunConfig, to: &mut RunConfig) {
 
 /// What differs between two runs, with its price; `None` when nothing does, or a run has no price.
 fn offer(inputs: &Inputs, from: &RunConfig, to: RunConfig) -> Option<Offer> {
-    let (before, after) = (Plan::price(inputs, from).ok()?, Plan::price(inputs, &to).ok()?);
+    offer_beside(inputs, (from, &Plan::price(inputs, from).ok()?), to)
+}
+
+/// [`offer`] where the run's own price is known.
+fn offer_beside(inputs: &Inputs, (from, before): (&RunConfig, &Price), to: RunConfig) -> Option<Offer> {
+    let after = Plan::price(inputs, &to).ok()?;
     let changes = changes(from, &to, &after);
     let per_token = |price: &Price, run: &RunConfig| {
         let adapter = price.adapter.clone();
         time_per_token(inputs.model, &adapter, &price.layout) * optimizer_time(&run.train)
     };
-    let time = per_token(&after, &to) / per_token(&before, from);
+    let time = per_token(&after, &to) / per_token(before, from);
     (!changes.is_empty()).then(|| Offer { changes, needed: after.plan.needed(), time, run: to })
 }
 
