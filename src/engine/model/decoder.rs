@@ -89,7 +89,7 @@ impl Model {
     /// Negative log-likelihood in nats of each of `batch.targets`, in their order.
     pub fn nll(&self, batch: &Batch, adapter: Option<&Adapter>, ws: &mut Workspace) -> Result<Vec<f32>> {
         self.check(batch, ws)?;
-        pool::run(|| {
+        pool::with_helpers(|| {
             let last = self.forward(batch, adapter, None, ws, None)?;
             let n = self.gather_head_rows(batch, last, ws);
             let hidden = Mat::new(&ws.head.normed, n, self.config.hidden);
@@ -115,7 +115,7 @@ impl Model {
         let Some(lowest) = adapter.modules.iter().map(|x| x.layer).min() else {
             return Err(Error::Other("the adapter has no modules: nothing to train".into()));
         };
-        pool::run(|| {
+        pool::with_helpers(|| {
             let last = self.forward(batch, Some(adapter), dropout, ws, Some(lowest))?;
             let loss = self.loss_and_head_gradient(batch, last, scale, ws);
             self.backward(batch.tokens.len(), lowest, adapter, dropout, grads, ws)?;

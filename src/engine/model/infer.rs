@@ -158,7 +158,7 @@ impl<'m> Session<'m> {
         while done && !left.is_empty() {
             let (tokens, runs) = self.next_round(&mut left);
             let round = || self.round(&tokens, &runs, &mut logits, cancel);
-            done = if tokens.len() <= FEW { pool::with_helpers(round) } else { pool::run(round) };
+            done = pool::with_helpers(round);
         }
         self.buffers.logits = logits;
         if !done {

@@ -13,6 +13,8 @@ pub trait Element: Copy + Send + Sync {
     fn widen(self) -> f32;
     /// The values themselves, where they are in 32 bits.
     fn wide(values: &[Self]) -> Option<&[f32]>;
+    /// Writes the values in 32 bits.
+    fn widen_to(values: &[Self], out: &mut [f32]);
     /// Writes the nearest values of this type.
     fn narrow(values: &[f32], out: &mut [Self]);
 }
@@ -26,12 +28,17 @@ impl Element for f32 {
         Some(values)
     }
 
+    fn widen_to(values: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(values);
+    }
+
     fn narrow(values: &[f32], out: &mut [Self]) {
         out.copy_from_slice(values);
     }
 }
 
 impl Element for bf16 {
+    #[inline(always)]
     fn widen(self) -> f32 {
         // `to_f32` asks whether it is a number first, which keeps loops from being vectorized.
         f32::from_bits(u32::from(self.to_bits()) << 16)
@@ -41,8 +48,21 @@ impl Element for bf16 {
         None
     }
 
+    fn widen_to(values: &[bf16], out: &mut [f32]) {
+        widen_row(values, out);
+    }
+
     fn narrow(values: &[f32], out: &mut [Self]) {
         round_row(values, out);
+    }
+}
+
+multiversion! {
+    fn widen_row(values: &[bf16], out: &mut [f32]) {
+        let out = &mut out[..values.len()];
+        for i in 0..values.len() {
+            out[i] = values[i].widen();
+        }
     }
 }
 

@@ -1,21 +1,19 @@
 //! Sums of outer products over tokens, C `[m, n]` += Σₜ aₜ·bₜᵀ: the gradients of an adapter's matrices.
 //!
 //! In `f32`, where the operands lie: with one side as short as a rank, packing or rounding them would cost as much as the
-//! sums. Each element of C grows by one sum in the order of the tokens.
-
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use rayon::prelude::*;
+//! sums. Each element of C grows by the sums of some tokens at a time, in their order.
 
 use super::cpu::{Isa, Kernel, Tile};
 use super::gemm::scratch::{Kept, Scratch};
 use super::gemm::{Right, kernel, strips};
-use super::{Compute, Mat, MatMut};
+use super::{Compute, Mat, MatMut, pool};
 
 /// Columns of C that a task computes: their part of b stays in the L2 cache while the rows of C pass over it.
 const COLUMNS: usize = 96;
 /// Rows of C that a task computes.
 const ROWS: usize = 64;
+/// Tokens whose products are summed in registers: what a task reads of them stays in the L1 cache.
+const TOKENS: usize = 128;
 
 /// One sum: `c[m, n] += a[tokens, m]ᵀ·b[tokens, n]`.
 pub(crate) struct Outer<'a> {
@@ -52,18 +50,16 @@ fn accumulate_with(kernel: &Kernel, mut all: Vec<Outer>) {
     let shapes: Vec<(usize, usize)> = all.iter().map(|o| (o.c.rows, o.c.cols)).collect();
     let targets: Vec<Target> =
         all.into_iter().map(|o| Target { c: o.c.data.as_mut_ptr(), stride: o.c.stride }).collect();
-    let run = |&(i, row, column): &(usize, usize, usize)| {
+    pool::for_each_task(tasks.len(), true, |task| {
+        let (i, row, column) = tasks[task];
         let ((a, b), target) = (operands[i], &targets[i]);
         let rows = ROWS.min(shapes[i].0 - row);
         let cols = COLUMNS.min(shapes[i].1 - column);
         let c = target.c.wrapping_add(row * target.stride + column);
-        part(kernel, a.columns(row, rows), b.columns(column, cols), c, target.stride);
-    };
-    let next = AtomicUsize::new(0);
-    let threads = rayon::current_num_threads().min(tasks.len());
-    (0..threads).into_par_iter().with_max_len(1).for_each(|_| {
-        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            run(task);
+        let (a, b) = (a.columns(row, rows), b.columns(column, cols));
+        for first in (0..a.rows).step_by(TOKENS) {
+            let tokens = TOKENS.min(a.rows - first);
+            part(kernel, a.rows_range(first, tokens), b.rows_range(first, tokens), c, target.stride);
         }
     });
 }
@@ -73,7 +69,7 @@ pub(crate) fn takes(tokens: usize, columns: impl Iterator<Item = usize>, isa: Is
     let kernel = Kernel::of(isa, Compute::F32);
     // The last panel of a part, where it is not a whole one.
     let last = columns.map(|n| (n % COLUMNS) % kernel.nr).filter(|cols| *cols < kernel.lanes(*cols));
-    let lanes = last.map(|cols| tokens * kernel.lanes(cols)).max().unwrap_or(0);
+    let lanes = last.map(|cols| tokens.min(TOKENS) * kernel.lanes(cols)).max().unwrap_or(0);
     kept.tasks(&[lanes]);
 }
 
@@ -126,7 +122,7 @@ mod tests {
     #[test]
     fn against_f64_with_odd_shapes_and_strides() {
         for (tokens, m, n) in
-            [(1, 1, 1), (5, 8, 32), (37, 16, 100), (64, 130, 16), (3, 7, 49), (20, 70, 200), (0, 4, 4)]
+            [(1, 1, 1), (5, 8, 32), (37, 16, 100), (64, 130, 16), (3, 7, 49), (150, 70, 200), (0, 4, 4)]
         {
             let (sa, sb, sc) = (m + 3, n + 2, n + 1);
             let (a, b) = (normal(1, (tokens + 1) * sa, 1.0), normal(2, (tokens + 1) * sb, 1.0));

@@ -61,8 +61,13 @@ pub(crate) fn for_each_task(n: usize, parallel: bool, f: impl Fn(usize) + Sync) 
     }
 }
 
+/// Whether a loop of so many multiplications is worth sharing: waking a thread takes longer than asking one that is awake.
+pub(crate) fn worth(multiplications: usize) -> bool {
+    multiplications >= if leads() { 1 << 14 } else { 1 << 18 }
+}
+
 /// Whether helpers wait for this thread's loops.
-pub(crate) fn leads() -> bool {
+fn leads() -> bool {
     !LEADS.get().is_null()
 }
 

@@ -1,8 +1,6 @@
 //! Loops over the rows of a matrix, in parallel. Rows are independent, so the thread count changes no bit.
 
-use rayon::prelude::*;
-
-use super::{Element, MatMut};
+use super::{Element, MatMut, pool};
 
 /// Elements that are worth a task of their own: about 10 µs of elementwise work.
 const GRAIN: usize = 16 * 1024;
@@ -15,16 +13,13 @@ pub(crate) fn for_each_row<T: Element>(y: MatMut<T>, f: impl Fn(usize, &mut [T])
     }
     let data = &mut data[..(rows - 1) * stride + cols];
     let block = (GRAIN / cols).max(1);
-    let run = |first: usize, chunk: &mut [T]| {
-        for (i, row) in chunk.chunks_mut(stride).enumerate() {
-            f(first + i, &mut row[..cols]);
+    let all = SharedRows { data: data.as_mut_ptr(), cols, stride };
+    pool::for_each_task(rows.div_ceil(block), true, |task| {
+        for r in task * block..rows.min((task + 1) * block) {
+            // SAFETY: the row lies in `y`, and is visited once.
+            f(r, unsafe { all.row(r) });
         }
-    };
-    if rows <= block {
-        run(0, data);
-    } else {
-        data.par_chunks_mut(block * stride).enumerate().for_each(|(i, chunk)| run(i * block, chunk));
-    }
+    });
 }
 
 /// Calls `f(r, row of y, row of z)` for every row of two matrices of as many rows.

@@ -69,10 +69,10 @@ fn for_each_part<T: Element>(row: &[T], mut f: impl FnMut(usize, &[f32], &[f32])
     }
     let (mut wide_gate, mut wide_up) = ([0f32; PART], [0f32; PART]);
     for (i, (gate, up)) in gate.chunks(PART).zip(up.chunks(PART)).enumerate() {
-        for (wide, narrow) in [(&mut wide_gate, gate), (&mut wide_up, up)] {
-            wide.iter_mut().zip(narrow).for_each(|(wide, v)| *wide = v.widen());
-        }
-        f(i * PART, &wide_gate[..gate.len()], &wide_up[..up.len()]);
+        let (wide_gate, wide_up) = (&mut wide_gate[..gate.len()], &mut wide_up[..up.len()]);
+        T::widen_to(gate, wide_gate);
+        T::widen_to(up, wide_up);
+        f(i * PART, wide_gate, wide_up);
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::product::{GRAIN, Panels, pack, packed_len, product, strip_len};
 use super::{BLOCK, Block, Segment, Shape, Shared, head, offsets, score_stride};
 use crate::engine::ops::gemm::scratch::{Kept, Scratch};
@@ -11,7 +9,7 @@ use crate::engine::ops::gemm::{Left, Right};
 use crate::engine::ops::math::{dot, exp, tanh};
 use crate::engine::ops::rows::for_each_row;
 use crate::engine::ops::simd::multiversion;
-use crate::engine::ops::{Mat, MatMut};
+use crate::engine::ops::{Mat, MatMut, pool};
 
 /// dqkv ← the gradient in q, k and v, columns q|k|v of `[rows, (heads + 2·kv_heads) · head_dim]`, written.
 ///
@@ -193,8 +191,9 @@ fn run(
     let work = |c: usize| segments[chains[c].clone()].iter().map(|s| s.q.len() * s.k.len()).sum::<usize>();
     tasks.sort_by_key(|(c, _)| std::cmp::Reverse(work(*c)));
     let lanes = TaskLanes::of(shape, segments);
-    tasks.par_iter().with_max_len(1).for_each(|(c, head)| {
-        call.head(chains[*c].clone(), *head, (&starts, packed), partial, &mut Memory::take(&lanes));
+    pool::for_each_task(tasks.len(), true, |task| {
+        let (c, head) = tasks[task];
+        call.head(chains[c].clone(), head, (&starts, packed), partial, &mut Memory::take(&lanes));
     });
     if width > 0 {
         call.sum_groups(partial);
@@ -241,18 +240,20 @@ impl Call<'_> {
         let (shape, d, kernel) = (self.shape, self.shape.head_dim, self.shape.kernel());
         let shared = Shared(packed.as_mut_ptr());
         let pairs = (0..self.segments.len()).flat_map(|s| (0..shape.kv_heads).map(move |h| (s, h)));
-        pairs.collect::<Vec<_>>().par_iter().with_max_len(1).for_each(|(s, h)| {
-            let segment = &self.segments[*s];
+        let pairs: Vec<(usize, usize)> = pairs.collect();
+        pool::for_each_task(pairs.len(), true, |pair| {
+            let (s, h) = pairs[pair];
+            let segment = &self.segments[s];
             let n = segment.k.len();
             if n == 0 {
                 return;
             }
             let size = packed_heads(shape, segment) / shape.kv_heads;
             // SAFETY: each (segment, head) has its own `size` lanes from here, inside the buffer.
-            let out = unsafe { std::slice::from_raw_parts_mut(shared.at(starts[*s] + h * size), size) };
+            let out = unsafe { std::slice::from_raw_parts_mut(shared.at(starts[s] + h * size), size) };
             let (keys, rest) = out.split_at_mut(packed_len(kernel, d, n));
             let (values, plain) = rest.split_at_mut(packed_len(kernel, d, n));
-            let (k, v) = (head(&self.k, &segment.k, *h, d), head(&self.v, &segment.k, *h, d));
+            let (k, v) = (head(&self.k, &segment.k, h, d), head(&self.v, &segment.k, h, d));
             pack(kernel, Right::Rows(k), keys);
             pack(kernel, Right::Rows(v), values);
             pack(kernel, Right::Columns(k), plain);

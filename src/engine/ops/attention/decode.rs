@@ -9,9 +9,6 @@ use crate::engine::ops::{pool, scratch};
 /// From this number of queries on, packing the keys for matrix products pays.
 pub(super) const MANY: usize = 8;
 
-/// Multiply-adds that are worth waking a thread for, and those that are when it is awake.
-const WORTH: [usize; 2] = [1 << 18, 1 << 14];
-
 pub(super) fn forward(call: &Call, segments: &[usize]) {
     let shape = call.shape;
     let tasks = segments.iter().flat_map(|s| (0..shape.kv_heads).map(move |h| (*s, h)));
@@ -19,7 +16,7 @@ pub(super) fn forward(call: &Call, segments: &[usize]) {
     let queries = |s: &usize| call.segments[*s].q.len();
     let scores = segments.iter().map(|s| queries(s) * shape.group() * call.segments[*s].k.len()).max().unwrap_or(0);
     let work: usize = segments.iter().map(|s| queries(s) * call.segments[*s].k.len() * 2 * call.q.cols).sum();
-    pool::for_each_task(tasks.len(), work >= WORTH[usize::from(pool::leads())], |task| {
+    pool::for_each_task(tasks.len(), pool::worth(work), |task| {
         let (s, h) = tasks[task];
         scratch::with(scores, |scores| heads(call, s, h, scores));
     });

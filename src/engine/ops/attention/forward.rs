@@ -1,14 +1,12 @@
 //! The forward of attention over blocks of queries.
 
-use rayon::prelude::*;
-
 use super::product::{Panels, pack, packed_len, product, strip_len};
 use super::{Block, Segment, Shape, Shared, decode, head, offsets, score_stride};
 use crate::engine::ops::gemm::scratch::{Kept, Scratch};
 use crate::engine::ops::gemm::{Left, Right};
 use crate::engine::ops::math::{exp_sum_body, max_body, tanh};
 use crate::engine::ops::simd::multiversion;
-use crate::engine::ops::{Mat, MatMut};
+use crate::engine::ops::{Mat, MatMut, pool};
 
 /// out ← attention; q and out are `[q_rows, heads · head_dim]`, k and v `[k_rows, kv_heads · head_dim]`.
 ///
@@ -79,16 +77,17 @@ impl Call<'_> {
             let size = packed_keys(shape, &self.segments[s]) / shape.kv_heads;
             (starts[s] + h * size, size)
         };
-        pairs.par_iter().with_max_len(1).for_each(|(s, h)| {
-            let (at, size) = place(*s, *h);
-            let rows = &self.segments[*s].k;
+        pool::for_each_task(pairs.len(), true, |pair| {
+            let (s, h) = pairs[pair];
+            let (at, size) = place(s, h);
+            let rows = &self.segments[s].k;
             // SAFETY: each (segment, head) has its own `size` lanes from `at`, inside the buffers.
             let (keys, values) = unsafe {
                 let keys = std::slice::from_raw_parts_mut(shared_keys.at(at), size);
                 (keys, std::slice::from_raw_parts_mut(shared_values.at(at), size))
             };
-            pack(kernel, Right::Rows(head(&self.k, rows, *h, d)), keys);
-            pack(kernel, Right::Columns(head(&self.v, rows, *h, d)), values);
+            pack(kernel, Right::Rows(head(&self.k, rows, h, d)), keys);
+            pack(kernel, Right::Columns(head(&self.v, rows, h, d)), values);
         });
         let (keys, values) = (&*keys, &*values);
 
@@ -101,11 +100,12 @@ impl Call<'_> {
         tasks.sort_by_key(|(s, _, b)| std::cmp::Reverse(Block::new(shape, &self.segments[*s], *b).keys.len()));
         // As much on every thread, whichever blocks it gets: then no later call allocates.
         let (scores, strip) = task_lanes(shape, segments.iter().map(|s| &self.segments[*s]));
-        tasks.par_iter().with_max_len(1).for_each(|(s, h, b)| {
-            let (at, size) = place(*s, h / shape.group());
+        pool::for_each_task(tasks.len(), true, |task| {
+            let (s, h, b) = tasks[task];
+            let (at, size) = place(s, h / shape.group());
             let panels = (&keys[at..at + size], &values[at..at + size]);
             let (mut scores, mut strip) = (Scratch::take(scores), Scratch::take(strip));
-            self.block(*s, *h, *b, panels, scores.floats(), &mut strip);
+            self.block(s, h, b, panels, scores.floats(), &mut strip);
         });
     }
 

@@ -12,6 +12,10 @@ use super::avx512_pack::{round, transpose};
 use super::{Isa, Kernel, Mode};
 use crate::engine::quant::{Dense, FrozenMatrix, Nf4Matrix, Storage};
 
+/// Rows ahead of the present one that are asked for where columns are packed: they lie pages apart, where the processor does
+/// not guess them.
+const AHEAD: usize = 24;
+
 /// Packs rows of `w` as lanes if there is a loop for its layout; see `gemm::weights::pack_rows`.
 pub(crate) unsafe fn pack_rows(
     kernel: &Kernel,
@@ -75,9 +79,13 @@ pub(crate) unsafe fn pack_columns(
                 },
                 (Storage::Dense(Dense::Bf16(v)), Mode::Pairs) => {
                     let src = v.as_ptr().cast::<u16>().add(k.start * w.in_features + column);
-                    for lane in (0..stride).step_by(16) {
-                        let exist = cols.saturating_sub(lane).min(16);
-                        bf16_columns(src.add(lane), w.in_features, exist, k.len(), out.add(lane), stride);
+                    if cols == NR {
+                        bf16_columns(src, w.in_features, k.len(), out);
+                    } else {
+                        for lane in (0..stride).step_by(16) {
+                            let exist = cols.saturating_sub(lane).min(16);
+                            few_bf16_columns(src.add(lane), w.in_features, exist, k.len(), out.add(lane), stride);
+                        }
                     }
                 }
                 _ => return false,
@@ -136,8 +144,10 @@ unsafe fn nf4_rows_pairs(
                 }
             }
             for r in 0..rows {
-                let number = (first + r) * m.in_features() + at;
-                v[r] = _mm512_permutexvar_epi16(nibbles(codes.add(number / 2)), tables[r]);
+                let codes = codes.add(((first + r) * m.in_features() + at) / 2);
+                // The rows of the next lanes.
+                _mm_prefetch::<_MM_HINT_T1>(codes.wrapping_add(8 * m.in_features()).cast());
+                v[r] = _mm512_permutexvar_epi16(nibbles(codes), tables[r]);
             }
             let t = transpose(v);
             let out = out.add((at - k.start) / 2 * stride);
@@ -193,12 +203,11 @@ unsafe fn nf4_columns_pairs(m: &Nf4Matrix, column: usize, k: Range<usize>, out: 
         let words = |row: usize| {
             let number = row * m.in_features() + column;
             let table = scaled_pairs(levels, m.absmax().get(number >> m.block().trailing_zeros()));
-            _mm512_permutexvar_epi16(nibbles(codes.add(number / 2)), table)
+            let codes = codes.add(number / 2);
+            _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(AHEAD / 2 * m.in_features()).cast());
+            _mm512_permutexvar_epi16(nibbles(codes), table)
         };
-        // Words of two rows side by side: 0 and 32, 1 and 33, …
-        let lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-        let low = _mm512_or_si512(lane, _mm512_slli_epi32::<16>(_mm512_add_epi32(lane, _mm512_set1_epi32(32))));
-        let high = _mm512_add_epi32(low, _mm512_set1_epi32(0x0010_0010));
+        let [low, high] = side_by_side();
         let mut out = out;
         for row in k.clone().step_by(2) {
             let a = words(row);
@@ -251,7 +260,10 @@ unsafe fn bf16_rows(
         for at in (0..k).step_by(32) {
             let words = if k - at >= 32 { u32::MAX } else { (1u32 << (k - at)) - 1 };
             for r in 0..rows {
-                v[r] = _mm512_maskz_loadu_epi16(words, src.add(r * row_stride + at).cast());
+                let from = src.add(r * row_stride + at);
+                // The rows of the next lanes: those of these are too short for the processor to guess them.
+                _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(16 * row_stride).cast());
+                v[r] = _mm512_maskz_loadu_epi16(words, from.cast());
             }
             let t = transpose(v);
             for i in 0..(k - at).div_ceil(2).min(16) {
@@ -261,9 +273,40 @@ unsafe fn bf16_rows(
     }
 }
 
+/// One panel of 32 columns.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn bf16_columns(src: *const u16, row_stride: usize, k: usize, out: *mut u32) {
+    // SAFETY: `k` rows of 32 numbers can be read, `k / 2` units (rounded up) of 32 lanes written.
+    unsafe {
+        let [low, high] = side_by_side();
+        let (mut row, mut out) = (src, out);
+        for u in 0..k.div_ceil(2) {
+            let second = row.wrapping_add(row_stride);
+            for row in [row, second] {
+                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(AHEAD * row_stride).cast());
+            }
+            let a = _mm512_loadu_si512(row.cast());
+            let b = if 2 * u + 1 < k { _mm512_loadu_si512(second.cast()) } else { _mm512_setzero_si512() };
+            _mm512_storeu_si512(out.cast(), _mm512_permutex2var_epi16(a, low, b));
+            _mm512_storeu_si512(out.add(16).cast(), _mm512_permutex2var_epi16(a, high, b));
+            row = second.wrapping_add(row_stride);
+            out = out.add(32);
+        }
+    }
+}
+
+/// Which words of two rows make pairs: 0 and 32, 1 and 33, …
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn side_by_side() -> [__m512i; 2] {
+    let lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    let low = _mm512_or_si512(lane, _mm512_slli_epi32::<16>(_mm512_add_epi32(lane, _mm512_set1_epi32(32))));
+    [low, _mm512_add_epi32(low, _mm512_set1_epi32(0x0010_0010))]
+}
+
 /// Sixteen lanes, `cols` of them from columns.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn bf16_columns(src: *const u16, row_stride: usize, cols: usize, k: usize, out: *mut u32, stride: usize) {
+unsafe fn few_bf16_columns(src: *const u16, row_stride: usize, cols: usize, k: usize, out: *mut u32, stride: usize) {
     // SAFETY: `k` rows of `cols` numbers can be read, `k / 2` units (rounded up) of 16 lanes written.
     unsafe {
         let load = mask(cols);

@@ -24,9 +24,6 @@ const MOST_COLUMNS: usize = 256;
 /// Tasks for each thread, so that they end together.
 const TASKS: usize = 8;
 
-/// Multiplications that are worth waking a thread for, and those that are when it is awake.
-const WORTH: [usize; 2] = [1 << 18, 1 << 14];
-
 /// One linear of some rows: `c = x·right + beta·c`, and its adapter's part on the last of the rows.
 pub(crate) struct FewOutput<'a> {
     pub c: ColumnsMut<'a>,
@@ -131,8 +128,7 @@ fn outputs_of(kernel: &Kernel, alpha: f32, x: Mat, adapted: usize, outputs: Vec<
             }
         }
     };
-    let worth = WORTH[usize::from(pool::leads())];
-    pool::for_each_task(tasks.len(), parallel && x.m * x.k * columns >= worth, run);
+    pool::for_each_task(tasks.len(), parallel && pool::worth(x.m * x.k * columns), run);
 }
 
 /// Counts a task when it ends, in whatever way: others wait for it.

@@ -1,10 +1,9 @@
 //! The left operand of a product, packed into strips once for all the products that read it.
 
-use rayon::prelude::*;
-
 use super::operand::Left;
 use super::scratch::Scratch;
 use crate::engine::ops::cpu::{Kernel, Mode};
+use crate::engine::ops::pool;
 
 /// Numbers from which packing is spread over the threads.
 const PARALLEL: usize = 1 << 15;
@@ -76,12 +75,7 @@ impl Packed {
                 }
             }
         };
-        let tasks = strips.div_ceil(TOGETHER);
-        if parallel && rows * depth >= PARALLEL {
-            (0..tasks).into_par_iter().with_max_len(1).for_each(pack);
-        } else {
-            (0..tasks).for_each(pack);
-        }
+        pool::for_each_task(strips.div_ceil(TOGETHER), parallel && rows * depth >= PARALLEL, pack);
         Packed { scratch, mode: kernel.mode, rows, depth, units, height, strips }
     }
 
