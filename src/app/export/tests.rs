@@ -112,6 +112,29 @@ fn a_second_export_is_refused_while_one_is_written() {
 }
 
 #[test]
+fn a_cancelled_export_leaves_nothing_and_one_that_was_faster_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut studio, _) = studio(dir.path());
+    for milliseconds in [0, 0, 1, 2, 4, 8] {
+        let out = dir.path().join("out");
+        let _ = std::fs::remove_dir_all(&out);
+        studio.apply(Command::Export(ExportCommand::Write));
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        studio.apply(Command::Export(ExportCommand::Cancel));
+        wait(&mut studio, |s| s.export.writing.is_none());
+        match (&studio.export.done, &studio.export.refusal) {
+            (Some(done), None) => assert!(folder::inspect(&done.path).is_ok()),
+            (None, Some(refusal)) => {
+                assert_eq!(refusal, "cancelled: nothing was written");
+                let left = std::fs::read_dir(&out).into_iter().flatten().count();
+                assert_eq!(left, 0, "after {milliseconds} ms");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn an_adapter_of_another_model_is_refused_in_the_room() {
     let dir = tempfile::tempdir().unwrap();
     let (mut studio, adapter) = studio(dir.path());

@@ -25,7 +25,7 @@ pub(crate) fn with_helpers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
         if threads == 1 || leads() {
             return f();
         }
-        let team = Team::default();
+        let team = Team { helpers: threads - 1, ..Team::default() };
         rayon::scope(|scope| {
             (1..threads).for_each(|_| scope.spawn(|_| team.help()));
             let _lead = Lead::of(&team);
@@ -79,6 +79,9 @@ thread_local! {
 /// Rounds of waiting before a thread offers its core to others: about 50 µs.
 const PATIENCE: u32 = 2000;
 
+/// Rounds of waiting after which a helper looks for what others want of it.
+const COURTESY: u32 = 100;
+
 /// What is to be done in the present loop.
 #[derive(Default)]
 struct Team {
@@ -90,6 +93,9 @@ struct Team {
     panicked: AtomicBool,
     /// There are no more loops.
     over: AtomicBool,
+    /// Helpers that were asked for, and that have begun.
+    helpers: usize,
+    begun: AtomicUsize,
     /// How many tasks the loop has, and what they do. Read only by who has taken a task that is not done.
     tasks: UnsafeCell<Option<Tasks>>,
 }
@@ -141,12 +147,18 @@ impl Team {
         if leads() {
             return;
         }
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let mut waited = 0;
         while !self.over.load(Ordering::Acquire) {
             if self.left.load(Ordering::Relaxed) > 0 && self.take() {
                 waited = 0;
-            } else {
-                wait(&mut waited);
+                continue;
+            }
+            wait(&mut waited);
+            // Whoever else works with the pool (rows that are prepared while a model trains) would wait for the whole pass. But
+            // not before all helpers have begun: what this one would find is those that other threads are to be.
+            if waited.is_multiple_of(COURTESY) && self.begun.load(Ordering::Relaxed) == self.helpers {
+                rayon::yield_now();
             }
         }
     }
@@ -263,6 +275,30 @@ mod tests {
                     assert_eq!(sum, 4950);
                 }
             });
+        });
+    }
+
+    #[test]
+    fn others_are_served_while_a_pass_goes_on() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let served = AtomicBool::new(false);
+        let begun = std::time::Instant::now();
+        let loops = || {
+            with_helpers(|| {
+                while !served.load(Ordering::Acquire) {
+                    assert!(begun.elapsed().as_secs() < 60, "others wait for the end of the pass");
+                    for_each_task(8, true, |_| std::thread::sleep(std::time::Duration::from_micros(20)));
+                    std::thread::sleep(std::time::Duration::from_micros(20));
+                }
+            });
+        };
+        std::thread::scope(|scope| {
+            let pass = scope.spawn(|| pool.install(loops));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let sum: usize = pool.install(|| (0..1000usize).into_par_iter().with_max_len(1).sum());
+            assert_eq!(sum, 499_500);
+            served.store(true, Ordering::Release);
+            pass.join().unwrap();
         });
     }
 
