@@ -230,56 +230,44 @@ pub fn smaller_runs(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
 
 /// Changes that would make a run that fits faster, and still leave it in what is free; the fastest first.
 pub fn make_it_faster(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
-    let mut candidates = Vec::new();
+    let Ok(now) = Plan::price(inputs, run) else { return Vec::new() };
+    // With room to spare, and at least so many layers that are not computed twice.
+    let offered = |to: RunConfig, kept: usize| {
+        let after = Plan::price(inputs, &to).ok()?;
+        let room = after.plan.needed() as f64 <= 0.9 * inputs.available_bytes as f64;
+        if room && after.kept_layers() >= kept { offer_between(inputs, (run, &now), (to, &after)) } else { None }
+    };
+    let changed = |change: &dyn Fn(&mut TrainConfig)| {
+        let mut changed = run.clone();
+        change(&mut changed.train);
+        changed
+    };
+    let mut offers = Vec::new();
     if run.train.checkpointing == Checkpointing::PerLayer {
-        let mut auto = run.clone();
-        auto.train.checkpointing = Checkpointing::Auto;
-        candidates.push(auto);
+        offers.extend(offered(changed(&|train| train.checkpointing = Checkpointing::Auto), 0));
     }
-    // The largest batch of those that keep the effective one.
+    // Of the batches that keep the effective one, and do not cost layers that would have to be computed twice, the smallest of
+    // those that are as fast.
     let effective = run.train.batch_size.saturating_mul(run.train.grad_accumulation);
     let larger = (run.train.batch_size + 1..=effective.min(256)).rev().filter(|b| effective % b == 0);
-    let with_batch = |batch| {
-        let mut larger = run.clone();
-        larger.train.batch_size = batch;
-        larger.train.grad_accumulation = effective / batch;
-        larger
-    };
-    let room = |run: &RunConfig| {
-        let price = Plan::price(inputs, run).ok()?;
-        (price.plan.needed() as f64 <= 0.9 * inputs.available_bytes as f64).then_some(price)
-    };
-    let now = Plan::price(inputs, run).ok();
-    let kept = now.as_ref().map_or(0, Price::kept_layers);
-    // Not at the cost of layers that would have to be computed twice; and of those that are as fast the smallest.
-    let larger = larger.map(with_batch).filter(|run| room(run).is_some_and(|price| price.kept_layers() >= kept));
-    let mut larger: Vec<Offer> = larger.filter_map(|candidate| offer(inputs, run, candidate)).collect();
+    let with_batch = |batch| changed(&|train| (train.batch_size, train.grad_accumulation) = (batch, effective / batch));
+    let larger = larger.filter_map(|batch| offered(with_batch(batch), now.kept_layers()));
+    let mut larger: Vec<Offer> = larger.collect();
     let fastest = larger.iter().map(|offer| offer.time).fold(1.0, f64::min);
     larger.retain(|offer| offer.time < fastest + WORTHWHILE / 2.0);
-    candidates.extend(larger.pop().map(|offer| offer.run));
+    offers.extend(larger.pop());
     if run.train.checkpoint_offload {
-        let mut memory = run.clone();
-        memory.train.checkpoint_offload = false;
-        candidates.push(memory);
+        offers.extend(offered(changed(&|train| train.checkpoint_offload = false), 0));
     }
     // As many rows of logits as usual, or the most that there is room for.
-    let (rows, most) = now.map_or((0, 0), |price| (price.layout.logits_rows, price.layout.size.supervised));
+    let (rows, most) = (now.layout.logits_rows, now.layout.size.supervised);
     let usual = cross_entropy::chunk_rows(inputs.model.vocab, 0, most);
-    let with_rows = |rows| {
-        let mut larger = run.clone();
-        larger.train.logits_chunk = rows;
-        larger
-    };
     let more = LOGITS_CHUNKS.into_iter().rev().filter(|more| *more > rows && *more < usual);
-    let more = (usual > rows).then_some(0).into_iter().chain(more);
-    candidates.extend(more.map(with_rows).find(|run| room(run).is_some_and(|price| price.kept_layers() >= kept)));
+    let mut more = (usual > rows).then_some(0).into_iter().chain(more);
+    offers.extend(more.find_map(|rows| offered(changed(&|train| train.logits_chunk = rows), now.kept_layers())));
     if run.train.optimizer != OptimizerKind::Adamw {
-        let mut full = run.clone();
-        full.train.optimizer = OptimizerKind::Adamw;
-        candidates.push(full);
+        offers.extend(offered(changed(&|train| train.optimizer = OptimizerKind::Adamw), 0));
     }
-    let fitting = candidates.into_iter().filter(|candidate| room(candidate).is_some());
-    let mut offers: Vec<Offer> = fitting.filter_map(|candidate| offer(inputs, run, candidate)).collect();
     offers.retain(|offer| offer.time < 1.0 - WORTHWHILE);
     offers.sort_by(|a, b| a.time.total_cmp(&b.time));
     offers
@@ -373,12 +361,21 @@ fn offer(inputs: &Inputs, from: &RunConfig, to: RunConfig) -> Option<Offer> {
 /// [`offer`] where the run's own price is known.
 fn offer_beside(inputs: &Inputs, (from, before): (&RunConfig, &Price), to: RunConfig) -> Option<Offer> {
     let after = Plan::price(inputs, &to).ok()?;
-    let changes = changes(from, &to, &after);
+    offer_between(inputs, (from, before), (to, &after))
+}
+
+/// [`offer`] where both prices are known.
+fn offer_between(
+    inputs: &Inputs,
+    (from, before): (&RunConfig, &Price),
+    (to, after): (RunConfig, &Price),
+) -> Option<Offer> {
+    let changes = changes(from, &to, after);
     let per_token = |price: &Price, run: &RunConfig| {
         let adapter = price.adapter.clone();
         time_per_token(inputs.model, &adapter, &price.layout) * optimizer_time(&run.train)
     };
-    let time = per_token(&after, &to) / per_token(before, from);
+    let time = per_token(after, &to) / per_token(before, from);
     (!changes.is_empty()).then(|| Offer { changes, needed: after.plan.needed(), time, run: to })
 }
 

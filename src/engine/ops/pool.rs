@@ -1,4 +1,4 @@
-//! Where a pass runs: on one of the threads that share its work, with or without helpers that wait for the next loop.
+//! Where a pass runs: on one of the threads that share its work, while the others wait for the next loop.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ptr;
@@ -6,31 +6,25 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-/// Runs `f` on a thread of the pool, so that the operations in it hand over to the others and take part themselves.
-///
-/// From any other thread, each of the hundreds of small loops of a pass would be sent to the pool, and the caller put to
-/// sleep and woken again for it: 50 to 100 µs each time.
-pub(crate) fn run<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    if rayon::current_thread_index().is_some() { f() } else { rayon::scope(|_| f()) }
-}
-
-/// [`run`] of a pass of so short loops that handing one over to the pool, 5 µs, would be much of it: the other threads wait
-/// for the loops of [`for_each_task`] awake, as long as `f` runs.
+/// Runs `f`, a pass of hundreds of short loops, on a thread of the pool, while the other threads wait for the loops of
+/// [`for_each_task`] awake. To hand a loop over to threads that sleep takes 5 µs; from a thread outside the pool, which is put
+/// to sleep itself for each loop, 50 to 100.
 ///
 /// No loop depends on a helper: a thread that is busy elsewhere, or that the system does not let run, is not waited for. Loops
-/// of rayon in `f` find no threads that are free; they run on the caller.
+/// of rayon, in `f` or anybody else's, get a helper's time between two tasks only.
 pub(crate) fn with_helpers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    run(|| {
-        let threads = rayon::current_num_threads();
-        if threads == 1 || leads() {
-            return f();
-        }
-        let team = Team { helpers: threads - 1, ..Team::default() };
-        rayon::scope(|scope| {
-            (1..threads).for_each(|_| scope.spawn(|_| team.help()));
-            let _lead = Lead::of(&team);
-            f()
-        })
+    if rayon::current_thread_index().is_none() {
+        return rayon::scope(|_| with_helpers(f));
+    }
+    let threads = rayon::current_num_threads();
+    if threads == 1 || leads() {
+        return f();
+    }
+    let team = Team { helpers: threads - 1, ..Team::default() };
+    rayon::scope(|scope| {
+        (1..threads).for_each(|_| scope.spawn(|_| team.help()));
+        let _lead = Lead::of(&team);
+        f()
     })
 }
 

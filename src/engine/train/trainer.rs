@@ -146,10 +146,7 @@ impl<'a> Trainer<'a> {
     pub(super) fn train(&mut self) -> Result<()> {
         let result = self.steps();
         if let Err(error) = &result {
-            let message = error.to_string();
-            // The error may be that nothing can be written; it is the one to report.
-            let _ = self.run_dir.log(&message);
-            let _ = self.run_dir.record(&Event::Failed { error: message });
+            self.run_dir.record_failure(error);
         }
         result
     }

@@ -47,9 +47,9 @@ fn what_is_clicked_is_set_and_priced_in_the_same_frame() {
     assert!(found.accesskit_node().is_disabled());
 }
 
-#[test]
-fn what_does_not_fit_is_made_to_fit_with_one_click() {
-    let mut window = TestWindow::new([1280.0, 1600.0], Theme::Dark);
+/// The Method room with a run that takes a tenth more than is free.
+fn short_of_memory(height: f32) -> TestWindow {
+    let mut window = TestWindow::new([1280.0, height], Theme::Dark);
     window.wait_until_ready();
     window.go(Room::Method);
     window.click("Checkpointing: None");
@@ -59,6 +59,12 @@ fn what_does_not_fit_is_made_to_fit_with_one_click() {
     studio.fix_device(device);
     assert!(!studio.pricing.fits());
     window.harness.run_steps(2);
+    window
+}
+
+#[test]
+fn what_does_not_fit_is_made_to_fit_with_one_click() {
+    let mut window = short_of_memory(1600.0);
     let offer = window.window().studio.pricing.fix.clone().unwrap();
     // In the memory bar and in the card, where it also says what it does.
     window.click(&format!("Make it fit: {}", offer.label()));
@@ -81,15 +87,7 @@ fn what_does_not_fit_is_made_to_fit_with_one_click() {
 /// Also a picture, for the eyes of whoever changes it.
 #[test]
 fn every_item_of_the_bar_has_its_bytes_and_every_offer_its_price() {
-    let mut window = TestWindow::new([1280.0, 2200.0], Theme::Dark);
-    window.wait_until_ready();
-    window.go(Room::Method);
-    window.click("Checkpointing: None");
-    let studio = &mut window.window().studio;
-    let mut device = studio.shared.device.clone();
-    device.available_bytes = studio.pricing.bytes() * 9 / 10;
-    studio.fix_device(device);
-    window.harness.run_steps(2);
+    let mut window = short_of_memory(2200.0);
     window.harness.get_by_label("Memory of the run").hover();
     window.harness.run_steps(40);
     let pricing = window.window().studio.pricing.clone();

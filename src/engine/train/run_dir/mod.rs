@@ -194,6 +194,13 @@ impl RunDir {
         Ok(())
     }
 
+    /// Writes down why the run ended. The error may be that nothing can be written; it is the one to report.
+    pub(super) fn record_failure(&mut self, error: &Error) {
+        let message = error.to_string();
+        let _ = self.log(&message);
+        let _ = self.record(&Event::Failed { error: message });
+    }
+
     /// Waits until the record of the inputs is complete. Call it when the run is over.
     pub fn finish_record(&mut self) -> Result<()> {
         match self.hashing.take().map(std::thread::JoinHandle::join) {
@@ -213,10 +220,9 @@ impl Drop for RunDir {
 /// Writes into the folder of a run that could not begin why it could not.
 pub(super) fn record_failure(path: &Path, error: &Error) {
     // Where that cannot be written either, the error itself is the one to report.
-    let Ok((mut dir, _)) = RunDir::resume(path) else { return };
-    let message = error.to_string();
-    let _ = dir.log(&message);
-    let _ = dir.record(&Event::Failed { error: message });
+    if let Ok((mut dir, _)) = RunDir::resume(path) {
+        dir.record_failure(error);
+    }
 }
 
 /// The checkpoints of a run folder, newest first.
