@@ -111,6 +111,12 @@ pub(super) fn cut_shapes(kernel: &Kernel, outputs: &[SumShape], strips: usize, t
     cuts
 }
 
+/// Lanes that every task of these outputs takes, also one that needs less: were they of several sizes, a thread could come to hold
+/// the large buffer for a small task while another one needs it.
+pub(super) fn lanes(kernel: &Kernel, cuts: &[Cut]) -> usize {
+    cuts.iter().map(|cut| cut.task_lanes(kernel).iter().sum()).max().unwrap_or(0)
+}
+
 impl Cut {
     fn new(kernel: &Kernel, output: &SumShape, sharing: usize, threads: usize) -> Cut {
         // Columns that are decoded together must be in one group, which may leave less room along k.
@@ -152,11 +158,11 @@ fn balanced(panels: usize, widest: usize, granularity: usize, long: bool, thread
 }
 
 impl Cut {
-    /// Lanes that a task of so many panels and strips takes: its panels, and the sums that are kept aside (0: none).
-    pub fn task_lanes(&self, kernel: &Kernel, panels: usize, strips: usize) -> [usize; 2] {
+    /// Lanes that the largest task takes: its panels, and the sums that are kept aside (0: none). Whole cache lines.
+    pub fn task_lanes(&self, kernel: &Kernel) -> [usize; 2] {
         // Of the highest strip: with fewer rows, strips may be higher.
-        let aside = if self.stretches.len() > 1 { strips * panels * kernel.mr * kernel.nr } else { 0 };
-        [panels * self.units * kernel.nr, aside]
+        let aside = if self.stretches.len() > 1 { self.chunk * self.group * kernel.mr * kernel.nr } else { 0 };
+        [(self.group * self.units * kernel.nr).next_multiple_of(16), aside]
     }
 }
 
@@ -248,7 +254,7 @@ mod tests {
                         let count = strips(kernel, rows).1;
                         for (cut, before) in cut_shapes(kernel, outputs, count, threads).iter().zip(&mut before) {
                             assert!(cut.chunk * cut.chunks >= count && cut.chunk * (cut.chunks - 1) < count);
-                            let now = cut.task_lanes(kernel, cut.group, cut.chunk);
+                            let now = cut.task_lanes(kernel);
                             assert!(now[0] >= before[0] && now[1] >= before[1], "{rows} rows, {threads} threads");
                             *before = now;
                         }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::cut::{Cut, MOST_PARTS, cut};
+use super::cut::{self, Cut, MOST_PARTS, cut};
 use super::few;
 use super::operand::{Left, Right};
 use super::packed::Packed;
@@ -89,6 +89,7 @@ pub(crate) fn sums(kernel: &Kernel, mut outputs: Vec<Output>, parallel: bool) {
     }
     let threads = if parallel && work >= SERIAL { rayon::current_num_threads() } else { 1 };
     let cuts = cut(kernel, &outputs, strips, threads);
+    let lanes = cut::lanes(kernel, &cuts);
     let targets: Vec<Target> = outputs
         .iter_mut()
         .map(|o| Target { c: o.c.data, stride: o.c.stride, cols: o.c.cols, alpha: o.alpha, beta: o.beta })
@@ -107,23 +108,28 @@ pub(crate) fn sums(kernel: &Kernel, mut outputs: Vec<Output>, parallel: bool) {
             let (group, chunk) = (task / cut.chunks, task % cut.chunks);
             let panels = group * cut.group..cut.panels.min((group + 1) * cut.group);
             let strips = chunk * cut.chunk..strips.min((chunk + 1) * cut.chunk);
-            return compute(kernel, cut, terms, target, panels, strips);
+            return compute(kernel, cut, terms, target, panels, strips, &mut Scratch::take(lanes));
         }
     };
     pool::for_each_task(tasks, threads > 1, run);
 }
 
 /// One task: `panels` of C for the rows of `strips`.
-fn compute(kernel: &Kernel, cut: &Cut, terms: &[Term], target: &Target, panels: Range<usize>, strips: Range<usize>) {
+fn compute(
+    kernel: &Kernel,
+    cut: &Cut,
+    terms: &[Term],
+    target: &Target,
+    panels: Range<usize>,
+    strips: Range<usize>,
+    scratch: &mut Scratch,
+) {
     let nr = kernel.nr;
     let left = terms[0].left;
     let panel_lanes = cut.units * nr;
     let tile_lanes = kernel.mr * nr;
-    let [panel_need, aside_need] = cut.task_lanes(kernel, panels.len(), strips.len());
-    let mut panel_scratch = Scratch::take(panel_need);
-    let mut aside = (aside_need > 0).then(|| Scratch::take(aside_need));
-    let panel_data = panel_scratch.lanes().as_mut_ptr();
-    let aside = aside.as_mut().map_or(std::ptr::null_mut(), |s| s.floats().as_mut_ptr());
+    let (panel_data, aside) = scratch.lanes().split_at_mut(cut.task_lanes(kernel)[0]);
+    let (panel_data, aside) = (panel_data.as_mut_ptr(), aside.as_mut_ptr().cast::<f32>());
     let columns = (panels.start * nr, target.cols.min(panels.end * nr));
 
     for (s, stretch) in cut.stretches.iter().enumerate() {
@@ -132,7 +138,7 @@ fn compute(kernel: &Kernel, cut: &Cut, terms: &[Term], target: &Target, panels: 
             let term = &terms[part.term];
             let per_unit = kernel.per_unit();
             let k = part.units.start * per_unit..term.left.depth.min(part.units.end * per_unit);
-            // SAFETY: the scratch has room for these panels.
+            // SAFETY: the scratch has room for these panels, and for the sums behind them.
             unsafe { term.right.pack(kernel, columns, k, panel_data, panel_lanes, unit) };
             unit += part.units.len();
         }

@@ -94,7 +94,8 @@ impl Kept {
         self.give(taken);
     }
 
-    /// Tasks on all threads hold buffers of so many lanes (0: none).
+    /// Tasks on all threads hold buffers of so many lanes (0: none). The tasks of one loop must all take the same: a small one
+    /// may get the buffer that a large one needs later.
     pub fn tasks(&mut self, lanes: &[usize]) {
         let taken = self.take(lanes, self.threads.max(1));
         self.give(taken);
@@ -147,5 +148,63 @@ impl Drop for Scratch {
         if !lines.is_empty() {
             free().push(lines);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ops::testing::normal;
+
+    /// Numbers below others, from the bits of random ones.
+    struct Random(std::iter::Cycle<std::vec::IntoIter<f32>>);
+
+    impl Random {
+        fn below(&mut self, n: usize) -> usize {
+            self.0.next().map_or(0, |x| x.to_bits() as usize % n)
+        }
+    }
+
+    /// Threads take and give back the buffers of their tasks, each in order, but in any order among each other. Whether all find
+    /// one that is large enough.
+    fn runs(mut free: Vec<usize>, threads: usize, tasks: &[&[usize]], random: &mut Random) -> bool {
+        let mut busy: Vec<(&[usize], Vec<usize>)> = vec![(&[], Vec::new()); threads];
+        for _ in 0..400 {
+            let (needs, held) = &mut busy[random.below(threads)];
+            if held.len() == needs.len() {
+                free.extend(held.drain(..).rev());
+                *needs = tasks[random.below(tasks.len())];
+                continue;
+            }
+            let need = needs[held.len()];
+            match choose(&free, |n| *n, need).filter(|i| free[*i] >= need) {
+                Some(i) => held.push(free.swap_remove(i)),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn what_is_planned_is_enough_in_any_order_where_tasks_are_alike() {
+        let mut random = Random(normal(1, 999_983, 1.0).into_iter().cycle());
+        let mut unlike = 0;
+        for _ in 0..2000 {
+            let threads = 2 + random.below(7);
+            let mut kept = Kept::new(threads);
+            let mut loops: Vec<[usize; 2]> = Vec::new();
+            for _ in 0..3 {
+                let needs = [1 + random.below(49), 1 + random.below(49)];
+                kept.tasks(&needs.map(|lines| 16 * lines));
+                // And a smaller batch.
+                loops.extend([needs, needs.map(|n| n.div_ceil(2))]);
+            }
+            for needs in &loops {
+                assert!(runs(kept.free.clone(), threads, &[needs], &mut random), "{kept:?} {needs:?}");
+            }
+            let pair: [&[usize]; 2] = [&loops[0], &loops[1]];
+            unlike += usize::from(!runs(kept.free.clone(), threads, &pair, &mut random));
+        }
+        assert!(unlike > 0, "tasks of two sizes would be as good");
     }
 }

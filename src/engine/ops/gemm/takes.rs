@@ -2,11 +2,10 @@
 
 use smallvec::SmallVec;
 
-use super::cut::{SumShape, cut_shapes};
+use super::cut::{self, SumShape, cut_shapes};
 use super::driver::SERIAL;
 use super::packed::{Packed, strips};
 use super::scratch::Kept;
-use super::weights;
 use crate::engine::ops::cpu::Kernel;
 
 /// One output of [`sums`](super::sums): its columns, the depth of each term, and how many columns of the right operands are
@@ -37,11 +36,7 @@ pub(crate) fn sums_take(kernel: &Kernel, rows: usize, outputs: &[SumTakes], kept
             granularity: o.block.div_ceil(kernel.nr).max(1),
         })
         .collect();
-    for cut in cut_shapes(kernel, &shapes, strips, threads) {
-        let [panels, aside] = cut.task_lanes(kernel, cut.group, cut.chunk);
-        // The last is for rows that are decoded before they are packed.
-        kept.tasks(&[panels, aside, weights::DECODED]);
-    }
+    kept.tasks(&[cut::lanes(kernel, &cut_shapes(kernel, &shapes, strips, threads))]);
 }
 
 /// What one product of `rows` rows takes, its packed left operand included.

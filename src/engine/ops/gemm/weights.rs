@@ -1,18 +1,20 @@
 //! Packing panels from frozen weights, decoding them on the way.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use super::operand::for_lanes;
-use super::scratch::Scratch;
 use crate::engine::ops::cpu::Kernel;
 #[cfg(target_arch = "x86_64")]
 use crate::engine::ops::cpu::avx512_weights;
 use crate::engine::quant::{FrozenMatrix, Storage};
 
-/// Lanes of the rows that are decoded before they are packed, where that is not done in one.
-pub(super) const DECODED: usize = 16 * STEP;
-/// Sixteen rows of so many numbers stay in the L1 cache between decoding and packing.
-const STEP: usize = 256;
+/// Numbers that are decoded before they are packed, where that is not done in one: they stay in the L1 cache between the two.
+const DECODED: usize = 4096;
+
+thread_local! {
+    static BUFFER: RefCell<[f32; DECODED]> = const { RefCell::new([0.0; DECODED]) };
+}
 
 /// Numbers along a row that are decoded together.
 pub(super) fn block(w: &FrozenMatrix) -> usize {
@@ -42,17 +44,19 @@ pub(super) unsafe fn pack_rows(
     if unsafe { avx512_weights::pack_rows(kernel, w, first, rows, k.clone(), out, stride, lanes) } {
         return;
     }
-    let mut scratch = Scratch::take(DECODED);
-    let decoded = scratch.floats();
-    for at in k.clone().step_by(STEP) {
-        let n = STEP.min(k.end - at);
-        for r in 0..rows {
-            w.dequantize_part(first + r, at, &mut decoded[r * STEP..][..n]);
+    const STEP: usize = 256;
+    BUFFER.with_borrow_mut(|decoded| {
+        assert!(rows * STEP <= DECODED, "a panel of more columns");
+        for at in k.clone().step_by(STEP) {
+            let n = STEP.min(k.end - at);
+            for r in 0..rows {
+                w.dequantize_part(first + r, at, &mut decoded[r * STEP..][..n]);
+            }
+            let unit = (at - k.start) / kernel.per_unit();
+            // SAFETY: `rows` rows of `n` numbers were written; the target is the caller's.
+            unsafe { (kernel.pack_rows)(decoded.as_ptr(), STEP, rows, n, out.add(unit * stride), stride, lanes) };
         }
-        let unit = (at - k.start) / kernel.per_unit();
-        // SAFETY: `rows` rows of `n` numbers were written; the target is the caller's.
-        unsafe { (kernel.pack_rows)(decoded.as_ptr(), STEP, rows, n, out.add(unit * stride), stride, lanes) };
-    }
+    });
 }
 
 /// Packs columns `first..end` of `w` over rows `k`: `dy·W`. A panel every `panel_lanes` lanes, into the units from `unit`.
@@ -73,20 +77,25 @@ pub(super) unsafe fn pack_columns(
     if unsafe { avx512_weights::pack_columns(kernel, w, (first, end), k.clone(), out, panel_lanes, unit) } {
         return;
     }
-    const STEP: usize = 16;
-    let cols = end - first;
-    let mut scratch = Scratch::take(STEP * cols);
-    let decoded = scratch.floats();
-    for at in k.clone().step_by(STEP) {
-        let n = STEP.min(k.end - at);
-        for r in 0..n {
-            w.dequantize_part(at + r, first, &mut decoded[r * cols..][..cols]);
+    /// Columns and rows that are decoded together.
+    const COLUMNS: usize = 256;
+    const ROWS: usize = DECODED / COLUMNS;
+    BUFFER.with_borrow_mut(|decoded| {
+        for start in (first..end).step_by(COLUMNS) {
+            let cols = COLUMNS.min(end - start);
+            let out = out.wrapping_add((start - first) / kernel.nr * panel_lanes);
+            for at in k.clone().step_by(ROWS) {
+                let n = ROWS.min(k.end - at);
+                for r in 0..n {
+                    w.dequantize_part(at + r, start, &mut decoded[r * cols..][..cols]);
+                }
+                let unit = unit + (at - k.start) / kernel.per_unit();
+                // SAFETY: `n` rows of `cols` numbers were written; the target is the caller's.
+                for_lanes(kernel, start, start + cols, |column, exist, lanes, lane, stride| unsafe {
+                    let out = out.add(lane / kernel.nr * panel_lanes + unit * stride + lane % kernel.nr);
+                    (kernel.pack_columns)(decoded.as_ptr().add(column - start), cols, exist, n, out, stride, lanes);
+                });
+            }
         }
-        let unit = unit + (at - k.start) / kernel.per_unit();
-        // SAFETY: `n` rows of `cols` numbers were written; the target is the caller's.
-        for_lanes(kernel, first, end, |column, exist, lanes, lane, stride| unsafe {
-            let out = out.add(lane / kernel.nr * panel_lanes + unit * stride + lane % kernel.nr);
-            (kernel.pack_columns)(decoded.as_ptr().add(column - first), cols, exist, n, out, stride, lanes);
-        });
-    }
+    });
 }
