@@ -34,7 +34,7 @@ impl Footprint {
         // The buffers of one pass over a whole conversation are the largest: they compare the two models.
         let size = WorkspaceSize { tokens, longest: tokens, supervised: 0 };
         let layout = Layout::for_inference(model, options.compute, None, size);
-        let cache = sequences * tokens * model.layers.len() * 2 * model.kv_width() * size_of::<f32>();
+        let cache = KvCache::bytes_of(model, options.compute, sequences * tokens);
         let logits = (2 * sequences + 1) * model.vocab * size_of::<f32>();
         Footprint {
             weights: options.loaded_bytes(stored),
@@ -57,7 +57,7 @@ impl Footprint {
         }
         let float = size_of::<f32>();
         let rows = KvCache::rows_after(tokens, new);
-        let cache = sequences * rows * model.layers.len() * 2 * model.kv_width() * float;
+        let cache = KvCache::bytes_of(model, compute, sequences * rows);
         let pass = (sequences * tokens).min(PIECE);
         let columns =
             2 * model.hidden + model.qkv_width() + model.q_width() + 3 * model.intermediate + adapter.widest_rank();

@@ -9,7 +9,7 @@ use crate::engine::model::kv_cache::{KvCache, gather_rows};
 use crate::engine::model::{DecoderLayer, Linear, LinearKind, Model, RopeScaling};
 use crate::engine::ops::gemm::{self, FEW, FewOutput, ThroughRank};
 use crate::engine::ops::rope::RopeTable;
-use crate::engine::ops::{Mat, MatMut, attention, cross_entropy, elementwise, linear, pool, rms_norm, rope, swiglu};
+use crate::engine::ops::{Mat, MatMut, cross_entropy, elementwise, linear, pool, rms_norm, rope, swiglu};
 use crate::engine::peft::lora::Adapter;
 use crate::engine::{Error, Result};
 
@@ -92,7 +92,7 @@ impl<'m> Session<'m> {
             modules,
             laid_out,
             sequences: adapted.iter().map(|&adapted| Sequence { adapted, tokens: Vec::new() }).collect(),
-            cache: KvCache::new(config, adapted.len()),
+            cache: KvCache::new(config, model.compute, adapted.len()),
             ropes: Vec::new(),
             long_above: long_above.min(),
             buffers: Buffers::default(),
@@ -314,10 +314,9 @@ impl<'m> Session<'m> {
         let queries = |run: &Run| if last { run.rows.end - 1..run.rows.end } else { run.rows.clone() };
         let segments: Vec<_> = runs.iter().map(|r| self.cache.segment(layer.index, r.sequence, queries(r))).collect();
         b.attention.resize(t * q, 0.0);
-        let (keys, values) = (self.cache.keys(layer.index), self.cache.values(layer.index));
         let shape = layer.attention_shape(m, self.model.compute);
         let out = MatMut::new(&mut b.attention, t, q);
-        attention::forward(qkv.columns(0, q), keys, values, &shape, &segments, out, None);
+        self.cache.attend(layer.index, qkv.columns(0, q), &shape, &segments, out);
         let mut t = t;
         if last {
             let rows: Vec<usize> = runs.iter().map(|r| r.rows.end - 1).collect();

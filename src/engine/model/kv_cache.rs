@@ -2,33 +2,51 @@
 
 use std::ops::Range;
 
+use half::bf16;
+
 use crate::engine::model::ModelConfig;
-use crate::engine::ops::attention::Segment;
-use crate::engine::ops::{Mat, MatMut};
+use crate::engine::ops::attention::{self, Heads, Segment, Shape};
+use crate::engine::ops::mat::Element;
+use crate::engine::ops::{Compute, Mat, MatMut};
 
 /// Rows by which a sequence's part grows at least.
 const BLOCK: usize = 256;
 
-/// The caches of all layers for several sequences.
-///
+/// The caches of all layers for several sequences, in the type that attention's products read.
+#[derive(Clone, Debug)]
+pub enum KvCache {
+    /// Of a model that computes in 32 bits.
+    F32(Layers<f32>),
+    /// Of one whose products read bfloat16.
+    Bf16(Layers<bf16>),
+}
+
 /// A layer has one buffer, in which each sequence has a part of its own. A part grows in blocks as its sequence does; in
 /// a layer with a sliding window it stops growing, since rows that no later token sees are dropped.
 #[derive(Clone, Debug)]
-pub struct KvCache {
-    layers: Vec<Layer>,
-    /// Columns of k, and of v.
-    width: usize,
+pub struct Layers<T> {
+    layers: Vec<Layer<T>>,
+    shape: HeadShape,
+}
+
+/// Heads of keys (values have as many), and numbers of each.
+#[derive(Clone, Copy, Debug)]
+struct HeadShape {
+    heads: usize,
+    dim: usize,
 }
 
 #[derive(Clone, Debug)]
-struct Layer {
+struct Layer<T> {
     window: Option<usize>,
-    /// Rows k|v, `[rows, 2·width]`, of one sequence after another.
-    rows: Vec<f32>,
+    /// `[k's heads, then v's, rows, dim]`: what is read for one head lies together.
+    numbers: Vec<T>,
+    /// Rows of every head.
+    rows: usize,
     parts: Vec<Part>,
 }
 
-/// A sequence's part of a layer's buffer.
+/// A sequence's part of the rows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
     /// First row.
@@ -41,61 +59,48 @@ struct Part {
     end: usize,
 }
 
+/// Does the same whatever the type.
+macro_rules! of_either {
+    ($cache:expr, $layers:ident => $do:expr) => {
+        match $cache {
+            KvCache::F32($layers) => $do,
+            KvCache::Bf16($layers) => $do,
+        }
+    };
+}
+
 impl KvCache {
     /// Empty caches for so many sequences.
-    pub fn new(model: &ModelConfig, sequences: usize) -> KvCache {
-        let layer = |window| Layer { window, rows: Vec::new(), parts: vec![Part::default(); sequences] };
-        KvCache { layers: model.layers.iter().map(|l| layer(l.window)).collect(), width: model.kv_width() }
+    pub fn new(model: &ModelConfig, compute: Compute, sequences: usize) -> KvCache {
+        match compute {
+            Compute::F32 => KvCache::F32(Layers::new(model, sequences)),
+            Compute::Bf16 => KvCache::Bf16(Layers::new(model, sequences)),
+        }
     }
 
     /// Appends k|v `[tokens, 2·width]` of a sequence's next tokens.
     pub fn append(&mut self, layer: usize, sequence: usize, kv: Mat) {
-        let width = 2 * self.width;
-        assert_eq!(kv.cols, width, "columns of k and v");
-        let layer = &mut self.layers[layer];
-        layer.make_room(sequence, kv.rows, width);
-        let part = &mut layer.parts[sequence];
-        let at = (part.start + part.len) * width;
-        for (row, to) in layer.rows[at..at + kv.rows * width].chunks_exact_mut(width).enumerate() {
-            to.copy_from_slice(kv.row(row));
-        }
-        part.len += kv.rows;
-        part.end += kv.rows;
+        of_either!(self, layers => layers.append(layer, sequence, kv));
     }
 
-    /// The keys of a layer, `[rows, width]`, for [`KvCache::segment`]s to point into.
-    pub fn keys(&self, layer: usize) -> Mat<'_> {
-        self.columns(layer, 0)
-    }
-
-    /// The values of a layer, laid out as the keys.
-    pub fn values(&self, layer: usize) -> Mat<'_> {
-        self.columns(layer, self.width)
-    }
-
-    fn columns(&self, layer: usize, from: usize) -> Mat<'_> {
-        let rows = &self.layers[layer].rows;
-        Mat::new(rows, rows.len() / (2 * self.width), 2 * self.width).columns(from, self.width)
+    /// The attention of queries over what is cached in a layer; see [`KvCache::segment`].
+    pub fn attend(&self, layer: usize, q: Mat, shape: &Shape, segments: &[Segment], out: MatMut) {
+        of_either!(self, layers => {
+            let [keys, values] = layers.heads(layer);
+            attention::forward_heads(q, keys, values, shape, segments, out, None);
+        });
     }
 
     /// The attention of a sequence's last tokens, rows `q`, over what is cached of it.
     pub fn segment(&self, layer: usize, sequence: usize, q: Range<usize>) -> Segment {
-        let part = &self.layers[layer].parts[sequence];
+        let part = of_either!(self, layers => layers.layers[layer].parts[sequence]);
         Segment { q, k: part.start..part.start + part.len }
     }
 
     /// Forgets a sequence from position `end` on. Where a window has dropped rows that a token at `end` would see again,
     /// this cannot be done: then the sequence is forgotten altogether and `false` is returned.
     pub fn truncate(&mut self, sequence: usize, end: usize) -> bool {
-        let possible = self.layers.iter().all(|l| l.can_truncate(sequence, end));
-        let end = if possible { end } else { 0 };
-        for layer in &mut self.layers {
-            let part = &mut layer.parts[sequence];
-            let gone = part.end.saturating_sub(end).min(part.len);
-            part.len -= gone;
-            part.end = part.end.min(end);
-        }
-        possible
+        of_either!(self, layers => layers.truncate(sequence, end))
     }
 
     /// Rows that a layer without a window has room for after a prompt of `tokens` tokens and `new` that follow one by one.
@@ -107,15 +112,68 @@ impl KvCache {
         capacity
     }
 
+    /// Bytes of so many rows in all layers.
+    pub fn bytes_of(model: &ModelConfig, compute: Compute, rows: usize) -> usize {
+        let number = match compute {
+            Compute::F32 => size_of::<f32>(),
+            Compute::Bf16 => size_of::<bf16>(),
+        };
+        rows * model.layers.len() * 2 * model.kv_width() * number
+    }
+
     /// Bytes of all buffers.
     pub fn bytes(&self) -> usize {
-        self.layers.iter().map(|l| l.rows.len() * size_of::<f32>()).sum()
+        of_either!(self, layers => layers.layers.iter().map(|l| size_of_val(&l.numbers[..])).sum())
     }
 }
 
-impl Layer {
+impl<T: Element + Default> Layers<T> {
+    fn new(model: &ModelConfig, sequences: usize) -> Self {
+        let layer = |window| Layer { window, numbers: Vec::new(), rows: 0, parts: vec![Part::default(); sequences] };
+        let shape = HeadShape { heads: model.kv_heads, dim: model.head_dim };
+        Layers { layers: model.layers.iter().map(|l| layer(l.window)).collect(), shape }
+    }
+
+    fn append(&mut self, layer: usize, sequence: usize, kv: Mat) {
+        let HeadShape { heads, dim } = self.shape;
+        assert_eq!(kv.cols, 2 * heads * dim, "columns of k and v");
+        let layer = &mut self.layers[layer];
+        layer.make_room(sequence, kv.rows, self.shape);
+        let part = &mut layer.parts[sequence];
+        let first = part.start + part.len;
+        for (head, numbers) in layer.numbers.chunks_exact_mut(layer.rows * dim).enumerate() {
+            for (r, to) in numbers[first * dim..].chunks_exact_mut(dim).take(kv.rows).enumerate() {
+                T::narrow(&kv.row(r)[head * dim..][..dim], to);
+            }
+        }
+        part.len += kv.rows;
+        part.end += kv.rows;
+    }
+
+    /// Keys and values of a layer.
+    fn heads(&self, layer: usize) -> [Heads<'_, T>; 2] {
+        let HeadShape { heads, dim } = self.shape;
+        let layer = &self.layers[layer];
+        let (keys, values) = layer.numbers.split_at(layer.numbers.len() / 2);
+        [keys, values].map(|numbers| Heads::planes(numbers, heads, layer.rows, dim))
+    }
+
+    fn truncate(&mut self, sequence: usize, end: usize) -> bool {
+        let possible = self.layers.iter().all(|l| l.can_truncate(sequence, end));
+        let end = if possible { end } else { 0 };
+        for layer in &mut self.layers {
+            let part = &mut layer.parts[sequence];
+            let gone = part.end.saturating_sub(end).min(part.len);
+            part.len -= gone;
+            part.end = part.end.min(end);
+        }
+        possible
+    }
+}
+
+impl<T: Element + Default> Layer<T> {
     /// Room for `new` rows behind those in use.
-    fn make_room(&mut self, sequence: usize, new: usize, width: usize) {
+    fn make_room(&mut self, sequence: usize, new: usize, heads: HeadShape) {
         let part = self.parts[sequence];
         if part.len + new <= part.capacity {
             return;
@@ -123,8 +181,10 @@ impl Layer {
         // The first of the new tokens sees the `window − 1` rows before it, and later ones see less of them.
         let keep = self.window.map_or(part.len, |w| part.len.min(w - 1));
         if keep < part.len {
-            let from = (part.start + part.len - keep) * width;
-            self.rows.copy_within(from..from + keep * width, part.start * width);
+            let from = (part.start + part.len - keep) * heads.dim;
+            for numbers in self.numbers.chunks_exact_mut(self.rows * heads.dim) {
+                numbers.copy_within(from..from + keep * heads.dim, part.start * heads.dim);
+            }
             self.parts[sequence].len = keep;
         }
         // With a window, a block of room beyond it, so that rows are moved once in a block and not for each token.
@@ -132,26 +192,28 @@ impl Layer {
         if needed > part.capacity {
             let grown = part.capacity + part.capacity / 2;
             let grown = if self.window.is_some() { needed } else { needed.max(grown) };
-            self.grow(sequence, grown.next_multiple_of(BLOCK), width);
+            self.grow(sequence, grown.next_multiple_of(BLOCK), heads);
         }
     }
 
     /// Moves all parts into a new buffer in which one sequence's is larger.
-    fn grow(&mut self, sequence: usize, capacity: usize, width: usize) {
+    fn grow(&mut self, sequence: usize, capacity: usize, heads: HeadShape) {
         let mut parts = self.parts.clone();
         parts[sequence].capacity = capacity;
-        let mut start = 0;
+        let mut rows = 0;
         for part in &mut parts {
-            part.start = start;
-            start += part.capacity;
+            part.start = rows;
+            rows += part.capacity;
         }
-        let mut rows = vec![0.0; start * width];
-        for (from, to) in self.parts.iter().zip(&parts) {
-            let n = from.len * width;
-            rows[to.start * width..][..n].copy_from_slice(&self.rows[from.start * width..][..n]);
+        let mut numbers = vec![T::default(); 2 * heads.heads * rows * heads.dim];
+        let old = self.numbers.chunks_exact((self.rows * heads.dim).max(1));
+        for (old, new) in old.zip(numbers.chunks_exact_mut(rows * heads.dim)) {
+            for (from, to) in self.parts.iter().zip(&parts) {
+                let n = from.len * heads.dim;
+                new[to.start * heads.dim..][..n].copy_from_slice(&old[from.start * heads.dim..][..n]);
+            }
         }
-        self.rows = rows;
-        self.parts = parts;
+        (self.numbers, self.rows, self.parts) = (numbers, rows, parts);
     }
 
     fn can_truncate(&self, sequence: usize, end: usize) -> bool {
@@ -182,7 +244,7 @@ mod tests {
     fn cache() -> KvCache {
         let mut model = tiny_llama();
         model.layers = [None, Some(6)].map(|window| LayerConfig { window, rope: Some(0) }).to_vec();
-        KvCache::new(&model, 3)
+        KvCache::new(&model, Compute::F32, 3)
     }
 
     /// Rows whose numbers say where they are: position in k, its negative in v.
@@ -196,13 +258,23 @@ mod tests {
         }
     }
 
+    fn layers(cache: &KvCache) -> &Layers<f32> {
+        match cache {
+            KvCache::F32(layers) => layers,
+            KvCache::Bf16(_) => panic!("a cache of 32 bits"),
+        }
+    }
+
     /// Positions that the cache holds of a sequence, after checking that their numbers are all there.
     fn held(cache: &KvCache, layer: usize, sequence: usize) -> Vec<usize> {
-        let rows = cache.segment(layer, sequence, 0..0).k;
-        let (keys, values) = (cache.keys(layer), cache.values(layer));
+        let (rows, heads) = (cache.segment(layer, sequence, 0..0).k, layers(cache).shape);
+        let layer = &layers(cache).layers[layer];
+        let number = |head: usize, row: usize, i: usize| layer.numbers[(head * layer.rows + row) * heads.dim + i];
         rows.map(|row| {
-            let key = keys.row(row)[0];
-            assert!(keys.row(row).iter().all(|x| *x == key) && values.row(row).iter().all(|x| *x == -key));
+            let key = number(0, row, 0);
+            for (head, i) in (0..heads.heads).flat_map(|h| (0..heads.dim).map(move |i| (h, i))) {
+                assert_eq!((number(head, row, i), number(heads.heads + head, row, i)), (key, -key));
+            }
             assert_eq!(key as usize % 3, sequence);
             key as usize / 3
         })
@@ -226,8 +298,9 @@ mod tests {
             assert!(windowed.len() >= 5);
         }
         // The window's layer: 5 rows and a block, in whole blocks.
-        assert_eq!(cache.layers[1].rows.len(), 3 * 512 * 8);
-        assert_eq!(cache.bytes(), 4 * (cache.layers[0].rows.len() + 3 * 512 * 8));
+        let [first, second] = [0, 1].map(|layer| layers(&cache).layers[layer].numbers.len());
+        assert_eq!(second, 3 * 512 * 8);
+        assert_eq!(cache.bytes(), 4 * (first + second));
     }
 
     #[test]

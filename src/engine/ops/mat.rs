@@ -13,6 +13,8 @@ pub trait Element: Copy + Send + Sync {
     fn widen(self) -> f32;
     /// The values themselves, where they are in 32 bits.
     fn wide(values: &[Self]) -> Option<&[f32]>;
+    /// The values themselves, where they are bfloat16.
+    fn halves(values: &[Self]) -> Option<&[bf16]>;
     /// Writes the values in 32 bits.
     fn widen_to(values: &[Self], out: &mut [f32]);
     /// Writes the nearest values of this type.
@@ -26,6 +28,10 @@ impl Element for f32 {
 
     fn wide(values: &[f32]) -> Option<&[f32]> {
         Some(values)
+    }
+
+    fn halves(_: &[f32]) -> Option<&[bf16]> {
+        None
     }
 
     fn widen_to(values: &[f32], out: &mut [f32]) {
@@ -46,6 +52,10 @@ impl Element for bf16 {
 
     fn wide(_: &[bf16]) -> Option<&[f32]> {
         None
+    }
+
+    fn halves(values: &[bf16]) -> Option<&[bf16]> {
+        Some(values)
     }
 
     fn widen_to(values: &[bf16], out: &mut [f32]) {

@@ -32,6 +32,18 @@ pub(crate) fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA || cfg!(target_arch = "aarch64") { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// Asks for the cache line of an address, where the machine can be asked.
+#[inline(always)]
+pub(crate) fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has it, and it may be asked for any address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// Defines a function whose body is compiled for each [`Level`] and chosen at run time.
 ///
 /// Inside the body `FMA` is a constant for [`fma`] and for the `#[inline(always)]` helpers that take it. Keep to plain

@@ -1,9 +1,10 @@
 //! The forward of attention over blocks of queries.
 
-use super::product::{Panels, pack, packed_len, product, strip_len};
-use super::{Block, Segment, Shape, Shared, decode, head, offsets, score_stride};
+use super::product::{Panels, pack_keys, pack_values, packed_len, product, strip_len};
+use super::{Block, Heads, Segment, Shape, Shared, decode, head, offsets, score_stride};
+use crate::engine::ops::gemm::Left;
 use crate::engine::ops::gemm::scratch::{Kept, Scratch};
-use crate::engine::ops::gemm::{Left, Right};
+use crate::engine::ops::mat::Element;
 use crate::engine::ops::math::{exp_sum_body, max_body, tanh};
 use crate::engine::ops::simd::multiversion;
 use crate::engine::ops::{Mat, MatMut, pool};
@@ -13,7 +14,21 @@ use crate::engine::ops::{Mat, MatMut, pool};
 /// `lse`, `[heads, q_rows]`, receives the log-sum-exp of the scores that [`super::backward`] needs. Rows of q that no
 /// segment names are left as they are.
 pub fn forward(q: Mat, k: Mat, v: Mat, shape: &Shape, segments: &[Segment], out: MatMut, lse: Option<&mut [f32]>) {
-    shape.check((q.rows, q.cols), (k.rows, k.cols), (v.rows, v.cols), segments);
+    let heads = |m| Heads::columns(m, shape.head_dim);
+    forward_heads(q, heads(k), heads(v), shape, segments, out, lse);
+}
+
+/// [`forward`] with keys and values laid out in another way, or in another type.
+pub fn forward_heads<T: Element>(
+    q: Mat,
+    k: Heads<T>,
+    v: Heads<T>,
+    shape: &Shape,
+    segments: &[Segment],
+    out: MatMut,
+    lse: Option<&mut [f32]>,
+) {
+    shape.check((q.rows, q.cols), k.shape(), v.shape(), segments);
     assert_eq!((out.rows, out.cols), (q.rows, q.cols), "attention: shape of the output");
     assert!(lse.as_ref().is_none_or(|l| l.len() == shape.heads * q.rows), "attention: length of lse");
     let lse = lse.map(|l| Shared(l.as_mut_ptr()));
@@ -53,10 +68,10 @@ fn task_lanes<'a>(shape: &Shape, segments: impl Iterator<Item = &'a Segment> + C
 }
 
 /// The arguments of a forward.
-pub(super) struct Call<'a> {
+pub(super) struct Call<'a, T> {
     pub q: Mat<'a>,
-    pub k: Mat<'a>,
-    pub v: Mat<'a>,
+    pub k: Heads<'a, T>,
+    pub v: Heads<'a, T>,
     pub shape: &'a Shape,
     pub segments: &'a [Segment],
     pub out: Shared,
@@ -64,9 +79,9 @@ pub(super) struct Call<'a> {
     pub lse: Option<Shared>,
 }
 
-impl Call<'_> {
+impl<T: Element> Call<'_, T> {
     fn blocks(&self, segments: &[usize]) {
-        let (shape, d, kernel) = (self.shape, self.shape.head_dim, self.shape.kernel());
+        let (shape, kernel) = (self.shape, self.shape.kernel());
         let (starts, half) = offsets(self.segments, |s| packed_keys(shape, s));
         let mut packed = Scratch::take(2 * half);
         let (keys, values) = packed.lanes().split_at_mut(half);
@@ -86,8 +101,8 @@ impl Call<'_> {
                 let keys = std::slice::from_raw_parts_mut(shared_keys.at(at), size);
                 (keys, std::slice::from_raw_parts_mut(shared_values.at(at), size))
             };
-            pack(kernel, Right::Rows(head(&self.k, rows, h, d)), keys);
-            pack(kernel, Right::Columns(head(&self.v, rows, h, d)), values);
+            pack_keys(kernel, self.k.head(rows, h), keys);
+            pack_values(kernel, self.v.head(rows, h), values);
         });
         let (keys, values) = (&*keys, &*values);
 

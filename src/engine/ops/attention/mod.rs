@@ -16,12 +16,13 @@ mod product;
 use std::ops::Range;
 
 use super::cpu::{Isa, Kernel};
+use super::mat::Element;
 use super::{Compute, Mat};
 
 pub(crate) use backward::backward_takes;
 pub use backward::{backward, backward_separate};
-pub use forward::forward;
 pub(crate) use forward::forward_takes;
+pub use forward::{forward, forward_heads};
 
 /// Queries of a block.
 const BLOCK: usize = 64;
@@ -43,6 +44,43 @@ pub struct Shape {
     pub window: Option<usize>,
     /// Type of the inputs of the products; scores, probabilities and sums are `f32`.
     pub compute: Compute,
+}
+
+/// Keys or values, `[rows, head_dim]` of each head: side by side in one matrix, or one head after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads<'a, T = f32> {
+    data: &'a [T],
+    rows: usize,
+    heads: usize,
+    head_dim: usize,
+    /// Elements from one row to the next, and from one head to the next.
+    strides: (usize, usize),
+}
+
+impl<'a, T: Element> Heads<'a, T> {
+    /// Heads that are columns of one matrix.
+    pub fn columns(m: Mat<'a, T>, head_dim: usize) -> Self {
+        assert!(m.cols.is_multiple_of(head_dim.max(1)), "attention: columns that are no heads");
+        let heads = m.cols / head_dim.max(1);
+        Self { data: m.data, rows: m.rows, heads, head_dim, strides: (m.stride, head_dim) }
+    }
+
+    /// Heads of which each has its `rows` rows together: `[heads, rows, head_dim]`.
+    pub fn planes(data: &'a [T], heads: usize, rows: usize, head_dim: usize) -> Self {
+        assert!(data.len() >= heads * rows * head_dim, "attention: too few numbers");
+        Self { data, rows, heads, head_dim, strides: (head_dim, rows * head_dim) }
+    }
+
+    /// Some rows of one head.
+    fn head(&self, rows: &Range<usize>, head: usize) -> Mat<'a, T> {
+        assert!(head < self.heads && rows.end <= self.rows);
+        let from = if rows.is_empty() { 0 } else { head * self.strides.1 + rows.start * self.strides.0 };
+        Mat::strided(&self.data[from..], rows.len(), self.head_dim, self.strides.0)
+    }
+
+    fn shape(&self) -> (usize, usize) {
+        (self.rows, self.heads * self.head_dim)
+    }
 }
 
 /// One sample: which rows of q and which rows of k and v belong to it.

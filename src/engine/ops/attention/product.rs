@@ -7,6 +7,8 @@
 use crate::engine::ops::cpu::{Kernel, Tile};
 use crate::engine::ops::gemm::scratch::Scratch;
 use crate::engine::ops::gemm::{Left, Right, strips};
+use crate::engine::ops::mat::Element;
+use crate::engine::ops::{Mat, scratch};
 
 /// Whole panels begin at multiples of it with every kernel.
 pub(super) const GRAIN: usize = 32;
@@ -28,6 +30,53 @@ pub(super) fn pack(kernel: &Kernel, b: Right, out: &mut [u32]) {
     assert!(out.len() >= packed_len(kernel, k, n), "no room for the panels");
     // SAFETY: there is room.
     unsafe { b.pack(kernel, (0, n), 0..k, out.as_mut_ptr(), kernel.units(k) * kernel.nr, 0) };
+}
+
+/// Rows that are widened together before they are packed: whole panels, and whole units.
+const PIECE: usize = 64;
+
+/// Packs the keys `[n, d]` of a head as B `[d, n]`.
+pub(super) fn pack_keys<T: Element>(kernel: &Kernel, keys: Mat<T>, out: &mut [u32]) {
+    pieces(keys, |start, rows, whole| {
+        let (n, d) = (rows.rows, rows.cols);
+        let panel = kernel.units(d) * kernel.nr;
+        assert!(out.len() >= packed_len(kernel, d, whole), "no room for the panels");
+        let out = out[start / kernel.nr * panel..].as_mut_ptr();
+        // SAFETY: there is room; pieces begin with a panel.
+        unsafe { Right::Rows(rows).pack(kernel, (0, n), 0..d, out, panel, 0) };
+    });
+}
+
+/// Packs the values `[n, d]` of a head as B.
+pub(super) fn pack_values<T: Element>(kernel: &Kernel, values: Mat<T>, out: &mut [u32]) {
+    pieces(values, |start, rows, whole| {
+        let (n, d) = (rows.rows, rows.cols);
+        assert!(out.len() >= packed_len(kernel, whole, d), "no room for the panels");
+        let panel = kernel.units(whole) * kernel.nr;
+        // SAFETY: there is room; pieces begin with a unit.
+        unsafe {
+            Right::Columns(rows).pack(kernel, (0, d), 0..n, out.as_mut_ptr(), panel, start / kernel.per_unit());
+        }
+    });
+}
+
+/// Calls `f(first row, rows, rows of all)` with rows of 32-bit numbers: all at once where they lie, or some at a time.
+fn pieces<T: Element>(m: Mat<T>, mut f: impl FnMut(usize, Mat, usize)) {
+    if m.rows == 0 {
+        return;
+    }
+    if let Some(data) = T::wide(m.data) {
+        return f(0, Mat::strided(data, m.rows, m.cols, m.stride), m.rows);
+    }
+    scratch::with(PIECE * m.cols, |wide| {
+        for start in (0..m.rows).step_by(PIECE) {
+            let rows = PIECE.min(m.rows - start);
+            for (r, to) in wide.chunks_exact_mut(m.cols.max(1)).take(rows).enumerate() {
+                T::widen_to(m.row(start + r), to);
+            }
+            f(start, Mat::new(wide, rows, m.cols), m.rows);
+        }
+    });
 }
 
 /// B `[depth, columns]` in panels, of which a part is used.
@@ -100,7 +149,6 @@ pub(super) unsafe fn product(
 mod tests {
     use super::*;
     use crate::engine::ops::Compute;
-    use crate::engine::ops::Mat;
     use crate::engine::ops::cpu::Isa;
     use crate::engine::ops::testing::{assert_close, normal};
 

@@ -1,3 +1,5 @@
+use half::bf16;
+
 use super::*;
 use crate::engine::ops::testing::{assert_close, columns, gradient, normal, time, with_threads};
 use crate::engine::ops::{Compute, Mat, MatMut};
@@ -243,6 +245,49 @@ fn decoding_equals_the_whole() {
 }
 
 #[test]
+fn heads_one_after_the_other_in_either_type() {
+    // As a cache keeps them, in bfloat16: the same numbers give the same as 32 bits side by side, a few queries and many.
+    for window in [None, Some(150)] {
+        let shape = Shape { heads: 6, kv_heads: 2, head_dim: 20, window, ..PLAIN };
+        let (rows, qw, kw) = (300, 120, 40);
+        let width = qw + 2 * kw;
+        let mut qkv = normal(1, rows * width, 1.0);
+        for row in qkv.chunks_exact_mut(width) {
+            row.iter_mut().for_each(|x| *x = bf16::from_f32(*x).to_f32());
+        }
+        let planes = |from: usize| -> Vec<f32> {
+            let number = |h: usize, r: usize, i: usize| qkv[r * width + from + h * 20 + i];
+            (0..2 * rows * 20).map(|n| number(n / (rows * 20), n / 20 % rows, n % 20)).collect()
+        };
+        let (k, v) = (planes(qw), planes(qw + kw));
+        let halves = [&k, &v].map(|x| x.iter().map(|x| bf16::from_f32(*x)).collect::<Vec<_>>());
+        let qkv64: Vec<f64> = qkv.iter().map(|x| f64::from(*x)).collect();
+        for n in [1, 3, 7, 8, 130] {
+            let segment = [Segment { q: rows - n..rows, k: 0..rows }];
+            let (want, want_lse) = reference(&qkv64, rows, &shape, &segment);
+            let q = Mat::new(&qkv, rows, width).columns(0, qw);
+            let mut out = [vec![0.0; rows * qw], vec![0.0; rows * qw]];
+            let mut lse = [vec![0.0; 6 * rows], vec![0.0; 6 * rows]];
+            let [wide, narrow] = &mut out;
+            let [wide_lse, narrow_lse] = &mut lse;
+            let heads = [&k, &v].map(|x| Heads::planes(x, 2, rows, 20));
+            forward_heads(q, heads[0], heads[1], &shape, &segment, MatMut::new(wide, rows, qw), Some(wide_lse));
+            let heads = halves.each_ref().map(|x| Heads::planes(x, 2, rows, 20));
+            forward_heads(q, heads[0], heads[1], &shape, &segment, MatMut::new(narrow, rows, qw), Some(narrow_lse));
+            assert_eq!(wide.map_bits(), narrow.map_bits(), "{n} queries");
+            assert_eq!(wide_lse.map_bits(), narrow_lse.map_bits(), "{n} queries");
+            assert_close(&format!("last {n}"), narrow, &want, 5e-7);
+            assert_close(&format!("lse of the last {n}"), narrow_lse, &want_lse, 3e-7);
+            // Products that read bfloat16: of these queries and keys they are exact, and probabilities are rounded in blocks.
+            let shape = Shape { compute: Compute::Bf16, ..shape };
+            forward_heads(q, heads[0], heads[1], &shape, &segment, MatMut::new(narrow, rows, qw), Some(narrow_lse));
+            assert_close(&format!("last {n}, bf16"), narrow, &want, if n < decode::MANY { 5e-7 } else { 3e-3 });
+            assert_close(&format!("lse of the last {n}, bf16"), narrow_lse, &want_lse, 3e-7);
+        }
+    }
+}
+
+#[test]
 fn threads_change_no_bit() {
     let shape = Shape { heads: 6, kv_heads: 2, head_dim: 16, ..PLAIN };
     let rows = 150;
@@ -256,6 +301,19 @@ fn threads_change_no_bit() {
     for threads in [2, 3, 5] {
         assert_eq!(one, bits(threads), "{threads} threads");
     }
+    // One query over several chunks of keys.
+    let keys = normal(3, 400 * 160, 1.0);
+    let bits = |threads| {
+        let all = Mat::new(&keys, 400, 160);
+        let (q, k, v) = (all.columns(0, 96), all.columns(96, 32), all.columns(128, 32));
+        let mut out = vec![0.0; 400 * 96];
+        with_threads(threads, || {
+            let segment = Segment { q: 399..400, k: 0..400 };
+            forward(q, k, v, &shape, &[segment], MatMut::new(&mut out, 400, 96), None);
+        });
+        out.map_bits()
+    };
+    assert_eq!(bits(1), bits(3));
 }
 
 #[test]

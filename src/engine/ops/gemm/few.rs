@@ -1,6 +1,7 @@
 //! Products of up to four rows, as in decoding token by token: dot products with the rows of the right operand, or sums of
 //! its rows. Nothing is packed but the few rows; the right operand is read once, where it lies.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -202,43 +203,60 @@ impl Rows {
                 _ => None,
             };
             if let Some(rows) = rows {
-                let mut scratch = Scratch::take(rows.scratch());
                 // SAFETY: as above.
-                return unsafe { avx512_gemv::dots(m, x, rows, columns, scratch.floats(), sums, stride) };
+                let dots =
+                    |scratch: &mut [f32]| unsafe { avx512_gemv::dots(m, x, rows, columns, scratch, sums, stride) };
+                return with_own(rows.scratch(), dots);
             }
             // Four at a time: the sums of one row would wait for each other.
-            let mut decoded = Scratch::take(4 * self.k);
-            for start in columns.clone().step_by(4) {
-                let count = (columns.end - start).min(4);
-                let decoded = &mut decoded.floats()[..count * self.k];
-                for (j, row) in decoded.chunks_exact_mut(self.k).enumerate() {
-                    decode(right, start + j, row);
+            with_own(4 * self.k, |decoded| {
+                for start in columns.clone().step_by(4) {
+                    let count = (columns.end - start).min(4);
+                    let decoded = &mut decoded[..count * self.k];
+                    for (j, row) in decoded.chunks_exact_mut(self.k).enumerate() {
+                        decode(right, start + j, row);
+                    }
+                    let rows = Rows::F32(Mat::new(decoded, count, self.k));
+                    let sums = &mut sums[start - columns.start..];
+                    // SAFETY: as above.
+                    unsafe { avx512_gemv::dots(m, x, rows, 0..count, &mut [], sums, stride) };
                 }
-                let rows = Rows::F32(Mat::new(decoded, count, self.k));
-                let sums = &mut sums[start - columns.start..];
-                // SAFETY: as above.
-                unsafe { avx512_gemv::dots(m, x, rows, 0..count, &mut [], sums, stride) };
-            }
+            });
             return;
         }
         let x = &self.x.shared_floats()[first * self.k..self.m * self.k];
-        let mut row = Scratch::take(self.k);
         let mut out = [0f32; MOST_ROWS];
-        for (j, column) in columns.enumerate() {
-            match right {
-                Right::Rows(b) if kernel.mode == Mode::F32 => gemv::dots(kernel.isa, m, x, b.row(column), &mut out),
-                _ => {
-                    let row = &mut row.floats()[..self.k];
-                    decode(right, column, row);
-                    if kernel.mode == Mode::Rounded {
-                        row.iter_mut().for_each(|v| *v = round_bf16(*v));
+        with_own(self.k, |row| {
+            for (j, column) in columns.enumerate() {
+                match right {
+                    Right::Rows(b) if kernel.mode == Mode::F32 => gemv::dots(kernel.isa, m, x, b.row(column), &mut out),
+                    _ => {
+                        decode(right, column, row);
+                        if kernel.mode == Mode::Rounded {
+                            row.iter_mut().for_each(|v| *v = round_bf16(*v));
+                        }
+                        gemv::dots(kernel.isa, m, x, row, &mut out);
                     }
-                    gemv::dots(kernel.isa, m, x, row, &mut out);
                 }
+                (0..m).for_each(|i| sums[i * stride + j] = out[i]);
             }
-            (0..m).for_each(|i| sums[i * stride + j] = out[i]);
-        }
+        });
     }
+}
+
+thread_local! {
+    /// What a thread decodes into: thousands of tasks a token would wait for the list of all threads.
+    static OWN: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends `f` so many numbers of this thread's own, with leftover contents.
+fn with_own<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    OWN.with_borrow_mut(|own| {
+        if own.len() < len {
+            own.resize(len, 0.0);
+        }
+        f(&mut own[..len])
+    })
 }
 
 /// Column `j` of the right operand as 32-bit numbers.
