@@ -140,6 +140,16 @@ impl Stored {
         }
     }
 
+    /// The elements where they lie, if they are stored as bfloat16 in this machine's order of bytes and on even addresses.
+    pub fn as_bf16(&self) -> Option<&[bf16]> {
+        match self {
+            Stored::Dense { dtype: DenseType::Bf16, bytes, .. } if cfg!(target_endian = "little") => {
+                bytemuck::try_cast_slice(bytes).ok()
+            }
+            _ => None,
+        }
+    }
+
     /// Every element as bfloat16: the bytes themselves where they are stored so, rounded to nearest even elsewhere.
     pub fn to_bf16(&self) -> Vec<bf16> {
         match self {

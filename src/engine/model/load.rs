@@ -237,7 +237,10 @@ impl Loader<'_> {
         let bf16 =
             self.options.compute == Compute::Bf16 || matches!(stored, Stored::Dense { dtype: DenseType::Bf16, .. });
         let double_quant = self.options.double_quant;
-        if bf16 {
+        if let Some(values) = stored.as_bf16().filter(|_| nf4) {
+            self.check_finite(name, values)?;
+            Ok(Nf4Matrix::quantize(values, out, input, double_quant).into())
+        } else if bf16 {
             let values = stored.to_bf16();
             self.check_finite(name, &values)?;
             Ok(match nf4 {

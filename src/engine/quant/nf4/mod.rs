@@ -337,13 +337,19 @@ multiversion! {
         let mut lanes = [0f32; 16];
         for part in block.as_chunks::<16>().0 {
             for i in 0..16 {
-                lanes[i] = lanes[i].max(part[i].abs());
+                // Not `f32::max`: a comparison and a choice are one vector instruction.
+                let size = part[i].abs();
+                lanes[i] = if size > lanes[i] { size } else { lanes[i] };
             }
         }
-        let mut absmax = 0f32;
-        for lane in lanes {
-            absmax = absmax.max(lane);
+        let mut half = 8;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] = if lanes[i + half] > lanes[i] { lanes[i + half] } else { lanes[i] };
+            }
+            half /= 2;
         }
+        let mut absmax = lanes[0];
         if whole {
             let inverse = 1.0 / absmax.max(TINY);
             for b in block.iter_mut() {
@@ -356,15 +362,21 @@ multiversion! {
                 *b /= absmax;
             }
         }
+        // All values are compared with a bound before the next: nothing but additions. What is no number counts as the lowest.
         let mut index = [0i32; BLOCK];
-        for i in 0..BLOCK {
-            let b = block[i].clamp(-1.0, 1.0);
-            for bound in bounds {
-                index[i] += (b > *bound) as i32;
+        for bound in bounds {
+            for i in 0..BLOCK {
+                index[i] += (block[i] > *bound) as i32;
             }
         }
-        for i in 0..BLOCK / 2 {
-            codes[i] = (index[2 * i] << 4 | index[2 * i + 1]) as u8;
+        // Two neighbours as one number of 16 bits: apart, the compiler would gather them.
+        let mut pairs = [0u8; BLOCK];
+        for i in 0..BLOCK {
+            pairs[i] = index[i] as u8;
+        }
+        for (code, pair) in codes.iter_mut().zip(pairs.as_chunks::<2>().0) {
+            let pair = u16::from_le_bytes(*pair);
+            *code = (pair << 4 | pair >> 8) as u8;
         }
         absmax
     }
