@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{architecture, architectures, expected, peers, peers_folder};
-use lora_studio::engine::config::Quantization;
+use lora_studio::engine::config::{Embeddings, Quantization};
 use lora_studio::engine::data::{Batch, Sample};
 use lora_studio::engine::formats::{self, ModelSource};
 use lora_studio::engine::generate::{Finish, Request, Sampling, TextStream, generate, generate_in};
@@ -21,7 +21,12 @@ use safetensors::tensor::{Dtype, TensorView};
 static GO: AtomicBool = AtomicBool::new(false);
 
 fn load(folder: &Path) -> Model {
-    let options = LoadOptions { quantization: Quantization::None, double_quant: false, compute: Compute::F32 };
+    let options = LoadOptions {
+        quantization: Quantization::None,
+        double_quant: false,
+        compute: Compute::F32,
+        embeddings: Embeddings::File,
+    };
     Model::load(&formats::open(folder).unwrap(), &options, &mut |_, _| true).unwrap()
 }
 
@@ -327,7 +332,7 @@ fn speed_on_smollm2() {
     for (quantization, compute) in
         [(Quantization::None, Compute::F32), (Quantization::None, Compute::Bf16), (Quantization::Nf4, Compute::Bf16)]
     {
-        let options = LoadOptions { quantization, double_quant: true, compute };
+        let options = LoadOptions { quantization, double_quant: true, compute, embeddings: Embeddings::File };
         let model = Model::load(&formats::open(&path).unwrap(), &options, &mut |_, _| true).unwrap();
         let config =
             LoraConfig { rank: 16, alpha: 32.0, dropout: 0.0, rslora: false, targets: model.config.linears().to_vec() };

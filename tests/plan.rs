@@ -87,11 +87,12 @@ fn compare(source: &ModelSource, quantizations: &[&str], targets: &[&str]) {
     let stored = StoredWeights::of(source).unwrap();
     let data = dataset();
     for quantization in quantizations {
-        for (compute, double_quant) in [("bf16", true), ("f32", false)] {
+        for (compute, double_quant, embeddings) in [("bf16", true, "memory"), ("f32", false, "file")] {
             let model_changes = [
                 format!("model.quantization={quantization}"),
                 format!("model.compute={compute}"),
                 format!("model.double_quant={double_quant}"),
+                format!("model.embeddings={embeddings}"),
             ];
             let mut first = RunConfig::default();
             model_changes.iter().for_each(|c| first.set(c).unwrap());

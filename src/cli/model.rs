@@ -5,7 +5,7 @@ use indicatif::ProgressBar;
 use super::args::words;
 use super::download;
 use super::output::{Failure, interactive};
-use crate::engine::config::{Quantization, expand_home};
+use crate::engine::config::{Embeddings, Quantization, expand_home};
 use crate::engine::export;
 use crate::engine::formats::{self, ModelSource};
 use crate::engine::model::{LoadOptions, Model, ModelConfig};
@@ -31,7 +31,12 @@ pub(super) fn open_model(name: &str) -> Result<ModelSource, Failure> {
 
 /// Reads the weights, with a line on a terminal while it takes time.
 pub(super) fn load_model(source: &ModelSource, args: &LoadArgs) -> Result<Model, Failure> {
-    let options = LoadOptions { quantization: args.quantization, double_quant: true, compute: args.compute };
+    let options = LoadOptions {
+        quantization: args.quantization,
+        double_quant: true,
+        compute: args.compute,
+        embeddings: Embeddings::File,
+    };
     load_with(source, &options)
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lora_studio::engine::config::Quantization;
+use lora_studio::engine::config::{Embeddings, Quantization};
 use lora_studio::engine::data::Sample;
 use lora_studio::engine::formats;
 use lora_studio::engine::model::{LoadOptions, Model, ModelConfig};
@@ -107,7 +107,7 @@ pub fn load(folder: &Path, compute: Compute) -> Model {
 /// The engine's model of a folder.
 pub fn load_as(folder: &Path, quantization: Quantization, compute: Compute) -> Model {
     let source = formats::open(folder).unwrap();
-    let options = LoadOptions { quantization, double_quant: true, compute };
+    let options = LoadOptions { quantization, double_quant: true, compute, embeddings: Embeddings::Memory };
     Model::load(&source, &options, &mut |_, _| true).unwrap()
 }
 

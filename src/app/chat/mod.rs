@@ -422,7 +422,7 @@ impl Chat {
 fn look(target: Target) -> crate::engine::Result<Chosen> {
     let located = locate(target.adapter.as_deref(), target.base, &target.draft)?;
     let info = located.adapter.as_deref().map(folder::inspect).transpose()?;
-    let options = LoadOptions::of_run(&located.section);
+    let options = LoadOptions::of_run(&located.section).without_embeddings();
     let stored = StoredWeights::of(&located.source)?;
     let parameters = info.as_ref().map_or(0, |info| info.parameters as u64);
     let config = &located.source.config;

@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::{Args, median};
 use crate::cli::model::{load_with, open_model};
 use crate::cli::output::{Failure, bytes, grouped, json, say};
+use crate::engine::config::Embeddings;
 use crate::engine::generate::{Request, Sampling, generate};
 use crate::engine::memory::process;
-use crate::engine::model::LoadOptions;
 use crate::engine::peft::Adapter;
 
 /// Tokens that are decoded, unless told otherwise.
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let source = open_model(&args.model)?;
     let prompt = source.tokenizer()?.encode(PROMPT, false)?;
-    let options = LoadOptions { quantization: args.quantization, double_quant: true, compute: args.compute };
+    let options = args.load_options(Embeddings::File);
     let model = load_with(&source, &options)?;
     let tokens = (args.steps.unwrap_or(TOKENS) as usize).min(model.config.max_positions - prompt.len());
     let batch = args.batch as usize;
@@ -83,7 +83,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         batch,
         peak_rss_mb: peak >> 20,
         config: serde_json::json!({
-            "model": args.model, "quantization": args.quantization, "compute": args.compute, "adapted": args.adapted,
+            "model": args.model, "quantization": args.quantization, "compute": args.compute, "embeddings": options.embeddings,
+            "adapted": args.adapted,
             "threads": rayon::current_num_threads(),
         }),
     };

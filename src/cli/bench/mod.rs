@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use super::args::words;
 use super::output::Failure;
-use crate::engine::config::{Checkpointing, OptimizerKind, Quantization};
-use crate::engine::model::ModelConfig;
+use crate::engine::config::{Checkpointing, Embeddings, OptimizerKind, Quantization};
+use crate::engine::model::{LoadOptions, ModelConfig};
 use crate::engine::ops::Compute;
 use crate::engine::peft::LoraConfig;
 
@@ -54,6 +54,9 @@ pub(super) struct Args {
     /// Type of the inputs of matrix products
     #[arg(long, default_value = "bf16", value_parser = words::<Compute>(&["bf16", "f32"]))]
     compute: Compute,
+    /// Where the embeddings of tokens are looked up; if not given, as in training and in chat
+    #[arg(long, value_parser = words::<Embeddings>(&["memory", "file"]))]
+    embeddings: Option<Embeddings>,
     /// What a layer keeps for its backward
     #[arg(long, default_value = "none", value_parser = words::<Checkpointing>(&["none", "per-layer", "auto"]))]
     checkpointing: Checkpointing,
@@ -97,6 +100,16 @@ impl Args {
             Some(data) => data,
             None if Path::new(usual).is_file() => usual,
             None => "builtin:pirate",
+        }
+    }
+
+    /// How the model is loaded, its embeddings as is usual for what is measured.
+    fn load_options(&self, usual: Embeddings) -> LoadOptions {
+        LoadOptions {
+            quantization: self.quantization,
+            double_quant: true,
+            compute: self.compute,
+            embeddings: self.embeddings.unwrap_or(usual),
         }
     }
 

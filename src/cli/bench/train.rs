@@ -9,11 +9,11 @@ use super::{Args, median};
 use crate::cli::model::{expanded, load_with, open_model};
 use crate::cli::output::{Failure, bytes, duration, json, note, say};
 use crate::engine::Error;
-use crate::engine::config::{self, DataConfig};
+use crate::engine::config::{self, DataConfig, Embeddings};
 use crate::engine::data::{Batch, Encoder, Example, Reading, Sample, Source};
 use crate::engine::formats::TextTokenizer;
 use crate::engine::memory::{Item, Plan, Program, heap, process};
-use crate::engine::model::{Checkpointing, Layout, LoadOptions, Workspace, WorkspaceSize};
+use crate::engine::model::{Checkpointing, Layout, Workspace, WorkspaceSize};
 use crate::engine::ops::adamw::AdamW;
 use crate::engine::ops::dropout::DropoutKey;
 use crate::engine::peft::Adapter;
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, process_started: Instant) -> Result<(), Failure> 
 
     let program = Program::measured();
     let mut adapter = Adapter::new(&source.config, args.lora(&source.config), 0)?;
-    let options = LoadOptions { quantization: args.quantization, double_quant: true, compute: args.compute };
+    let options = args.load_options(Embeddings::Memory);
     let model = load_with(&source, &options)?;
     drop(source); // its mapped pages would count as the run's memory
     let keep = match args.checkpointing {
@@ -134,7 +134,7 @@ fn settings(args: &Args) -> serde_json::Value {
     serde_json::json!({
         "model": args.model, "data": args.data(), "seq": args.seq, "batch": args.batch, "steps": args.steps.unwrap_or(STEPS),
         "rank": args.rank, "quantization": args.quantization, "compute": args.compute,
-        "checkpointing": args.checkpointing, "checkpoint_offload": args.checkpoint_offload, "logits_chunk": args.logits_chunk,
+        "embeddings": args.embeddings.unwrap_or_default(), "checkpointing": args.checkpointing, "checkpoint_offload": args.checkpoint_offload, "logits_chunk": args.logits_chunk,
         "optimizer": args.optimizer, "dropout": args.dropout, "threads": rayon::current_num_threads(),
     })
 }

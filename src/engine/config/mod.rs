@@ -24,9 +24,9 @@ pub use paths::{expand_home, is_template_text, names_template_file, shorten_home
 pub use presets::{Preset, presets};
 pub use record::{FileRecord, Record};
 pub use run::{
-    Checkpointing, DataConfig, DataFormat, EvalConfig, LossOn, MethodConfig, MethodKind, ModelSection, OnBadRow,
-    OptimizerKind, OutputConfig, Quantization, RunConfig, SampleConfig, Schedule, SystemPrompt, TargetModules,
-    TrainConfig,
+    Checkpointing, DataConfig, DataFormat, Embeddings, EvalConfig, LossOn, MethodConfig, MethodKind, ModelSection,
+    OnBadRow, OptimizerKind, OutputConfig, Quantization, RunConfig, SampleConfig, Schedule, SystemPrompt,
+    TargetModules, TrainConfig,
 };
 pub use schema::{FIELDS, Field, Kind, LEAVE_OUT, MASK_FAULTS, ROLES, ROW_FIELDS, field};
 pub use validate::Warning;

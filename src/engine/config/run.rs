@@ -175,6 +175,18 @@ impl Checkpointing {
     }
 }
 
+/// Where the embeddings of tokens are looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Embeddings {
+    /// In memory.
+    #[default]
+    Memory,
+    /// In the model's file, from which the rows of the tokens at hand are read. A model whose head is the same matrix keeps it
+    /// in memory: the head needs all rows for every token.
+    File,
+}
+
 /// `[model]`: the frozen model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -187,6 +199,8 @@ pub struct ModelSection {
     pub double_quant: bool,
     /// Type of the inputs of matrix products.
     pub compute: Compute,
+    /// Where the embeddings of tokens are looked up.
+    pub embeddings: Embeddings,
 }
 
 /// `[data]`: the rows.
@@ -356,6 +370,7 @@ impl Default for ModelSection {
             quantization: Quantization::default(),
             double_quant: true,
             compute: Compute::default(),
+            embeddings: Embeddings::default(),
         }
     }
 }

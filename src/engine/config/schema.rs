@@ -156,6 +156,12 @@ pub const FIELDS: &[Field] = &[
     of("model", "double_quant", Kind::Bool, "NF4's block scales are quantized too: 0.37 bits a parameter less."),
     of("model", "compute", choice(&["bf16", "f32"]), "Type of the inputs of matrix products; sums are always f32."),
     of(
+        "model",
+        "embeddings",
+        choice(&["memory", "file"]),
+        "Where the tokens' embeddings are looked up: in memory, or in the model's file, with the same numbers; a head that is the same matrix stays in memory.",
+    ),
+    of(
         "data",
         "train",
         Kind::Text,

@@ -9,6 +9,7 @@ mod bnb;
 pub mod builtin;
 mod check;
 mod describe;
+mod file_rows;
 pub mod gguf;
 mod hf;
 pub mod safetensors;
@@ -21,11 +22,14 @@ mod weights;
 pub(crate) use atomic::BUFFER as WRITE_BUFFER;
 pub use atomic::{atomic_write, atomic_write_with};
 pub use describe::{ModelDescription, describe};
+pub(crate) use file_rows::ElementType;
+pub use file_rows::FileRows;
 pub use source::{ModelFacts, ModelSource, Quantization, open};
 pub use staged::StagedFolder;
 pub use stored::{Bytes, DenseType, Stored};
 pub use tokenizer::TextTokenizer;
-pub use weights::{MatrixGroup, StoredForm, StoredWeights};
+pub(crate) use weights::EMBEDDING;
+pub use weights::{MatrixGroup, Role, StoredForm, StoredWeights};
 
 use crate::engine::hub::{self, Reference, RepoKind};
 

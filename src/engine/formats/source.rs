@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bnb::{self, BnbConfig};
+use super::file_rows::{ElementType, FileRows};
 use super::gguf::{self, GgufFile, GgufModel};
 use super::hf::{self, Weights, strip_prefix};
 use super::safetensors::dense_type;
-use super::stored::Stored;
+use super::stored::{Bytes, Stored};
 use super::tokenizer::TextTokenizer;
-use super::weights::StoredForm;
+use super::weights::{EMBEDDING, StoredForm};
 use crate::engine::model::ModelConfig;
 use crate::engine::{Error, Result};
 
@@ -165,6 +166,32 @@ impl ModelSource {
         Ok(stored)
     }
 
+    /// A matrix whose rows are to be read from its file as they are needed; `None` when the model has no such tensor, or its
+    /// rows do not lie by themselves (bitsandbytes' 4 bits).
+    pub(crate) fn rows_in_file(&self, name: &str) -> Result<Option<FileRows>> {
+        let (own_name, bytes, element) = match &self.backing {
+            Backing::Folder(weights, quantization) => {
+                let Some((file, full)) = weights.find(name) else { return Ok(None) };
+                let quantized = quantization.map(|_| bnb::shape(file, &full)).transpose()?.flatten().is_some();
+                let element = file.info(&full).and_then(|info| dense_type(info.dtype)).map(ElementType::Dense);
+                (full.clone(), file.bytes(&full), element.filter(|_| !quantized))
+            }
+            Backing::Gguf(model) => {
+                let Some(own_name) = model.find(name) else { return Ok(None) };
+                let element = model.file.tensor(&own_name).and_then(|tensor| {
+                    let dense = tensor.kind.dense().map(ElementType::Dense);
+                    dense.or_else(|| tensor.kind.quantized().map(ElementType::Blocks))
+                });
+                (own_name.clone(), model.file.tensor_bytes(&own_name), element)
+            }
+        };
+        let shape = self.shapes.get(strip_prefix(name)).map(Vec::as_slice);
+        let (Some(Bytes::Mapped { range, .. }), Some(element), Some(&[rows, columns])) = (bytes, element, shape) else {
+            return Ok(None);
+        };
+        FileRows::open(self.file_of(name), own_name, range.start as u64, [rows, columns], element).map(Some)
+    }
+
     /// Gives back the pages of the files that were read.
     pub(crate) fn release_pages(&self) {
         match &self.backing {
@@ -229,7 +256,7 @@ impl ModelSource {
 
     /// Type of the embedding, which stands for the weights that are not quantized: `bfloat16`, `Q8_0`.
     fn embedding_type(&self) -> String {
-        let name = "model.embed_tokens.weight";
+        let name = EMBEDDING;
         let found = match &self.backing {
             Backing::Folder(weights, _) => weights.find(name).and_then(|(file, full)| {
                 let dtype = file.info(&full)?.dtype;

@@ -5,6 +5,9 @@ use super::stored::DenseType;
 use crate::engine::Result;
 use crate::engine::model::ModelConfig;
 
+/// The Hugging Face name of the embeddings of tokens.
+pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
+
 /// How one weight is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoredForm {
@@ -23,6 +26,11 @@ pub enum StoredForm {
 }
 
 impl StoredForm {
+    /// Whether a row lies by itself in the file.
+    pub(crate) fn has_rows(self) -> bool {
+        !matches!(self, StoredForm::Nf4 { .. })
+    }
+
     /// Bytes of a weight of so many elements in the file.
     pub fn bytes(self, elements: usize) -> u64 {
         match self {
@@ -32,11 +40,22 @@ impl StoredForm {
     }
 }
 
+/// What a matrix is in the decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The embeddings of the tokens, where they are not the head, too.
+    Embedding,
+    /// What turns hidden states into logits.
+    Head,
+    /// A linear of a layer, which `quantization = "nf4"` quantizes.
+    Linear,
+}
+
 /// Matrices of one size that are stored alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MatrixGroup {
-    /// Linears of the decoder's layers, which `quantization = "nf4"` quantizes; else the embedding and the head.
-    pub linear: bool,
+    /// What they are.
+    pub role: Role,
     /// Elements of each.
     pub elements: usize,
     /// How each is stored.
@@ -74,15 +93,25 @@ impl StoredWeights {
                 weights.vectors += elements as u64;
                 continue;
             }
-            let linear = name.starts_with(&config.layer_prefix);
+            let role = match () {
+                _ if name.starts_with(&config.layer_prefix) => Role::Linear,
+                _ if name == EMBEDDING && !config.tied => Role::Embedding,
+                _ => Role::Head,
+            };
             let form = form(&name)?;
-            let alike = |g: &&mut MatrixGroup| (g.linear, g.elements, g.form) == (linear, elements, form);
+            let alike = |g: &&mut MatrixGroup| (g.role, g.elements, g.form) == (role, elements, form);
             match weights.matrices.iter_mut().find(alike) {
                 Some(group) => group.count += 1,
-                None => weights.matrices.push(MatrixGroup { linear, elements, form, count: 1 }),
+                None => weights.matrices.push(MatrixGroup { role, elements, form, count: 1 }),
             }
         }
         Ok(weights)
+    }
+
+    /// Whether the embeddings can be looked up in the model's file: not where they are the head, too, and not in
+    /// bitsandbytes' 4 bits.
+    pub fn embeddings_can_stay(&self) -> bool {
+        self.matrices.iter().any(|g| g.role == Role::Embedding && g.form.has_rows())
     }
 
     /// Number of weights; a tied head counts once.

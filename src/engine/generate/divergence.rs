@@ -142,7 +142,7 @@ fn argmax(logits: &[f32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::config::Quantization;
+    use crate::engine::config::{Embeddings, Quantization};
     use crate::engine::formats;
     use crate::engine::model::LoadOptions;
     use crate::engine::ops::Compute;
@@ -152,7 +152,12 @@ mod tests {
 
     fn tiny() -> Model {
         let source = formats::open_named("builtin:tiny-chat").unwrap();
-        let options = LoadOptions { quantization: Quantization::None, double_quant: false, compute: Compute::F32 };
+        let options = LoadOptions {
+            quantization: Quantization::None,
+            double_quant: false,
+            compute: Compute::F32,
+            embeddings: Embeddings::Memory,
+        };
         Model::load(&source, &options, &mut |_, _| true).unwrap()
     }
 

@@ -85,7 +85,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::engine::config::Quantization;
+    use crate::engine::config::ModelSection;
     use crate::engine::formats;
     use crate::engine::model::{Model, Session};
 
@@ -93,7 +93,7 @@ mod tests {
     fn it_is_what_the_model_and_a_session_hold() {
         let source = formats::open_named("builtin:tiny-chat").unwrap();
         let stored = StoredWeights::of(&source).unwrap();
-        let options = LoadOptions { quantization: Quantization::Nf4, double_quant: true, compute: Compute::Bf16 };
+        let options = LoadOptions::of_run(&ModelSection::default());
         let model = Model::load(&source, &options, &mut |_, _| true).unwrap();
         // A multiple of the cache's block, so that there is no room for growth in it.
         let price = Footprint::of(&source.config, &stored, &options, 1000, 2, 256);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::cost::time_per_token;
 use super::plan::Plan;
 use super::price::{Inputs, Price};
-use crate::engine::config::{Checkpointing, OptimizerKind, Quantization, RunConfig, TrainConfig};
+use crate::engine::config::{Checkpointing, Embeddings, OptimizerKind, Quantization, RunConfig, TrainConfig};
 use crate::engine::ops::cross_entropy;
 use crate::engine::{Error, Result};
 use crate::units::bytes;
@@ -28,6 +28,8 @@ const MUCH: f64 = 0.05;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lever {
+    /// Embeddings looked up in the model's file: a few reads a micro-batch, which cost next to nothing.
+    Embeddings,
     /// Layers are computed twice: time.
     Checkpointing,
     /// Fewer rows of logits at a time: a little time.
@@ -46,11 +48,25 @@ pub enum Lever {
 
 impl Lever {
     /// Those that no row pays for, cheapest first.
-    const LOSSLESS: [Lever; 6] =
-        [Lever::Checkpointing, Lever::Logits, Lever::Batch, Lever::Optimizer, Lever::Offload, Lever::Quantization];
+    const LOSSLESS: [Lever; 7] = [
+        Lever::Embeddings,
+        Lever::Checkpointing,
+        Lever::Logits,
+        Lever::Batch,
+        Lever::Optimizer,
+        Lever::Offload,
+        Lever::Quantization,
+    ];
     /// The same, with what a file can hold before fewer rows of logits.
-    const FILES_FIRST: [Lever; 6] =
-        [Lever::Checkpointing, Lever::Batch, Lever::Optimizer, Lever::Offload, Lever::Logits, Lever::Quantization];
+    const FILES_FIRST: [Lever; 7] = [
+        Lever::Embeddings,
+        Lever::Checkpointing,
+        Lever::Batch,
+        Lever::Optimizer,
+        Lever::Offload,
+        Lever::Logits,
+        Lever::Quantization,
+    ];
 }
 
 /// One change of settings.
@@ -256,6 +272,12 @@ pub fn make_it_faster(inputs: &Inputs, run: &RunConfig) -> Vec<Offer> {
     let fastest = larger.iter().map(|offer| offer.time).fold(1.0, f64::min);
     larger.retain(|offer| offer.time < fastest + WORTHWHILE / 2.0);
     offers.extend(larger.pop());
+    if run.model.embeddings == Embeddings::Memory && inputs.stored.embeddings_can_stay() {
+        // What they took may be room for layers that need not be computed twice.
+        let mut changed = run.clone();
+        changed.model.embeddings = Embeddings::File;
+        offers.extend(offered(changed, now.kept_layers()));
+    }
     if run.train.checkpoint_offload {
         offers.extend(offered(changed(&|train| train.checkpoint_offload = false), 0));
     }
@@ -282,6 +304,11 @@ fn smaller(lever: Lever, inputs: &Inputs, run: &RunConfig) -> Vec<RunConfig> {
         steps.push(changed);
     };
     match lever {
+        Lever::Embeddings => {
+            if run.model.embeddings == Embeddings::Memory && inputs.stored.embeddings_can_stay() {
+                step(&|run| run.model.embeddings = Embeddings::File);
+            }
+        }
         Lever::Checkpointing => {
             if run.train.checkpointing == Checkpointing::None {
                 // As many layers as fit keep their forward.
@@ -339,6 +366,7 @@ fn smaller_optimizers(kind: OptimizerKind) -> &'static [OptimizerKind] {
 /// Puts one lever of `to` where it stands in `from`.
 fn put(lever: Lever, from: &RunConfig, to: &mut RunConfig) {
     match lever {
+        Lever::Embeddings => to.model.embeddings = from.model.embeddings,
         Lever::Checkpointing => to.train.checkpointing = from.train.checkpointing,
         Lever::Batch => {
             (to.train.batch_size, to.train.grad_accumulation) = (from.train.batch_size, from.train.grad_accumulation);
@@ -393,6 +421,13 @@ fn optimizer_time(train: &TrainConfig) -> f64 {
 fn changes(from: &RunConfig, to: &RunConfig, after: &Price) -> Vec<Change> {
     let mut changes = Vec::new();
     let mut add = |lever, settings: Vec<String>, label: String| changes.push(Change { lever, settings, label });
+    if from.model.embeddings != to.model.embeddings {
+        let (name, label) = match to.model.embeddings {
+            Embeddings::Memory => ("memory", "embeddings in memory"),
+            Embeddings::File => ("file", "embeddings read from the model's file"),
+        };
+        add(Lever::Embeddings, vec![format!("model.embeddings=\"{name}\"")], label.into());
+    }
     if from.train.checkpointing != to.train.checkpointing {
         let (kept, layers) = (after.kept_layers(), after.layers());
         let label = match kept {
@@ -455,7 +490,7 @@ mod tests {
 
     /// The shape of SmolLM2-135M.
     fn small_model() -> ModelConfig {
-        ModelConfig::llama(576, 1536, 30, 9, 3, 64, 49_152)
+        ModelConfig { tied: true, ..ModelConfig::llama(576, 1536, 30, 9, 3, 64, 49_152) }
     }
 
     struct Case {
@@ -499,7 +534,8 @@ mod tests {
         let mut changed = run();
         let mut levers = Vec::new();
         type Step = (fn(&mut RunConfig), Lever);
-        let steps: [Step; 3] = [
+        let steps: [Step; 4] = [
+            (|run| run.model.embeddings = Embeddings::File, Lever::Embeddings),
             (|run| run.train.checkpointing = Checkpointing::PerLayer, Lever::Checkpointing),
             (|run| (run.train.batch_size, run.train.grad_accumulation) = (1, 16), Lever::Batch),
             (|run| run.model.quantization = Quantization::Nf4, Lever::Quantization),
@@ -521,7 +557,10 @@ mod tests {
             assert_eq!(offer.run.train.batch_size * offer.run.train.grad_accumulation, 16);
         }
         // Half of the layers' forward too much: a batch of 4 is enough by itself, but computing layers twice comes first.
-        let offer = make_it_fit(&case.inputs(whole - whole / 20), &run()).unwrap();
+        let mut in_file = run();
+        in_file.model.embeddings = Embeddings::File;
+        let whole = case.needed(&in_file);
+        let offer = make_it_fit(&case.inputs(whole - whole / 20), &in_file).unwrap();
         assert_eq!(offer.changes[0].lever, Lever::Checkpointing);
         assert!(offer.time > 1.0, "{offer:?}");
     }
@@ -538,6 +577,7 @@ mod tests {
         least.train.optimizer = smaller_optimizers(least.train.optimizer).last().copied().unwrap_or_default();
         least.train.checkpoint_offload = true;
         least.model.quantization = Quantization::Nf4;
+        least.model.embeddings = Embeddings::File;
         least.data.max_seq_len = 16_000;
         let offer = make_it_fit(&case.inputs(case.needed(&least)), &long).unwrap();
         assert!(offer.cuts_rows() && offer.label().ends_with("rows cut at 16000 tokens"), "{offer:?}");
@@ -547,6 +587,43 @@ mod tests {
         assert!(refused.contains("data.max_seq_len=16000, which cuts longer rows"), "{refused}");
         let refused = refuse(&case.inputs(1 << 30), &long).unwrap_err().to_string();
         assert!(refused.ends_with("choose a smaller model, or close other programs"), "{refused}");
+    }
+
+    #[test]
+    fn embeddings_in_the_models_file_come_first_where_they_are_not_the_head() {
+        let case = Case::new();
+        let mut run = table::usual_run();
+        run.train.checkpointing = Checkpointing::PerLayer;
+        let now = case.needed(&run);
+        let offers = smaller_runs(&case.inputs(now), &run);
+        // 128,256 embeddings of 8,192 numbers in 16 bits.
+        assert_eq!(now - offers[0].needed, 128_256 * 8192 * 2);
+        assert_eq!(
+            (offers[0].settings(), offers[0].label(), offers[0].price()),
+            (
+                vec!["model.embeddings=\"file\"".into()],
+                "embeddings read from the model's file".into(),
+                "as fast".into()
+            )
+        );
+        let found = make_it_fit(&case.inputs(now - 1), &run).unwrap();
+        assert_eq!(found.settings(), ["model.embeddings=\"file\""]);
+        let refused = refuse(&case.inputs(now - 1), &run).unwrap_err().to_string();
+        assert!(refused.ends_with("it fits with model.embeddings=\"file\" (as fast)"), "{refused}");
+        // With room for layers that need not be computed twice it makes the run faster.
+        run.train.checkpointing = Checkpointing::Auto;
+        let room = now + now / 8;
+        let faster = make_it_faster(&case.inputs(room), &run);
+        assert!(faster.iter().any(|o| o.changes[0].lever == Lever::Embeddings && o.time < 0.99), "{faster:?}");
+        // Where they are the head they stay, and the setting changes nothing.
+        let mut tied = table::largest_known();
+        tied.tied = true;
+        let case = Case::of(tied);
+        run.train.checkpointing = Checkpointing::PerLayer;
+        let now = case.needed(&run);
+        assert!(smaller_runs(&case.inputs(now), &run).iter().all(|o| o.changes[0].lever != Lever::Embeddings));
+        run.model.embeddings = Embeddings::File;
+        assert_eq!(case.needed(&run), now);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Machine;
 use crate::engine::config::Quantization;
-use crate::engine::formats::{StoredForm, StoredWeights};
+use crate::engine::formats::{Role, StoredForm, StoredWeights};
 use crate::engine::model::{GATE_UP, GroupShape, Layout, LinearKind, LoadOptions, Model, ModelConfig, QKV};
 use crate::engine::ops::attention::{self, Segment, Shape};
 use crate::engine::ops::gemm::scratch::Kept;
@@ -28,17 +28,17 @@ impl Blocks {
     /// Of weights that are loaded like this.
     pub fn of(options: &LoadOptions, stored: &StoredWeights) -> Blocks {
         let keep = options.quantization == Quantization::Keep;
-        let of = |linear: bool| {
-            let nf4 = linear && options.quantization == Quantization::Nf4;
+        let of = |role| {
+            let nf4 = role == Role::Linear && options.quantization == Quantization::Nf4;
             let block = |form| match form {
                 StoredForm::Blocks { .. } if keep => GGUF_BLOCK,
                 StoredForm::Nf4 { .. } if keep => nf4::BLOCK,
                 _ if nf4 => nf4::BLOCK,
                 _ => 1,
             };
-            stored.matrices.iter().filter(|g| g.linear == linear).map(|g| block(g.form)).max().unwrap_or(1)
+            stored.matrices.iter().filter(|g| g.role == role).map(|g| block(g.form)).max().unwrap_or(1)
         };
-        Blocks { linear: of(true), head: of(false), compute: options.compute }
+        Blocks { linear: of(Role::Linear), head: of(Role::Head), compute: options.compute }
     }
 
     /// Of a loaded model.
@@ -50,9 +50,7 @@ impl Blocks {
         };
         let linears = model.layers.iter().flat_map(|l| &l.linears);
         let linear = linears.map(|l| block(&l.weight)).max().unwrap_or(1);
-        // The embedding counts, too, as it does before anything is loaded.
-        let head = block(&model.embedding).max(model.head.as_ref().map_or(1, block));
-        Blocks { linear, head, compute: model.compute }
+        Blocks { linear, head: block(&model.head), compute: model.compute }
     }
 }
 

@@ -227,7 +227,8 @@ impl Plan {
         let mut list = List(Vec::with_capacity(48));
         let layout = p.layout;
         list.one(Item::Weights, "linears", p.weights.linears, Phase::Load);
-        list.one(Item::Weights, "embedding and head", p.weights.embeddings, Phase::Load);
+        list.one(Item::Weights, "embeddings of tokens", p.weights.embedding, Phase::Load);
+        list.one(Item::Weights, "head", p.weights.head, Phase::Load);
         list.one(Item::Weights, "norms and biases", p.weights.vectors, Phase::Load);
         list.only(Item::Loading, "tensor being read", p.loading.allocated, Phase::Load);
         list.mapped(Item::Loading, "its pages of the file", p.loading.mapped);

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::engine::data::Batch;
+use crate::engine::formats::FileRows;
 use crate::engine::model::layer::DecoderLayer;
 use crate::engine::model::offload::RING;
 use crate::engine::model::{ModelConfig, Pass, WeightBytes, Workspace};
@@ -19,22 +20,34 @@ pub struct Model {
     pub config: ModelConfig,
     /// Type of the products' inputs.
     pub compute: Compute,
-    /// `[vocab, hidden]`.
-    pub embedding: FrozenMatrix,
+    /// What tokens become.
+    pub embedding: Embedding,
     /// The stack.
     pub layers: Vec<DecoderLayer>,
     /// `[hidden]`.
     pub final_norm: Vec<f32>,
-    /// `[vocab, hidden]`; `None` when it is the embedding.
-    pub head: Option<FrozenMatrix>,
+    /// What turns hidden states into logits, `[vocab, hidden]`.
+    pub head: FrozenMatrix,
+}
+
+/// The embeddings of the tokens, `[vocab, hidden]`.
+#[derive(Clone, Debug)]
+pub enum Embedding {
+    /// The head is the same matrix.
+    Head,
+    /// A matrix of its own.
+    Memory(FrozenMatrix),
+    /// In the model's file, from which rows are read.
+    File(FileRows),
+}
+
+fn rows_of(matrix: &FrozenMatrix, rows: &[u32], out: &mut [f32]) {
+    for (out, &row) in out.chunks_exact_mut(matrix.in_features).zip(rows) {
+        matrix.dequantize_row(row as usize, out);
+    }
 }
 
 impl Model {
-    /// The matrix that turns hidden states into logits.
-    pub fn head(&self) -> &FrozenMatrix {
-        self.head.as_ref().unwrap_or(&self.embedding)
-    }
-
     /// Number of frozen parameters (a tied head counts once, as PEFT counts).
     pub fn parameters(&self) -> u64 {
         let matrix = |m: &FrozenMatrix| (m.out_features * m.in_features) as u64;
@@ -47,10 +60,12 @@ impl Model {
                 + norm(&l.q_norm)
                 + norm(&l.k_norm)
         };
-        matrix(&self.embedding)
-            + self.head.as_ref().map_or(0, matrix)
-            + self.final_norm.len() as u64
-            + self.layers.iter().map(layer).sum::<u64>()
+        let embedding = match &self.embedding {
+            Embedding::Head => 0,
+            Embedding::Memory(m) => matrix(m),
+            Embedding::File(rows) => rows.shape().iter().map(|&n| n as u64).product(),
+        };
+        embedding + matrix(&self.head) + self.final_norm.len() as u64 + self.layers.iter().map(layer).sum::<u64>()
     }
 
     /// Bytes of all weights as they lie in memory.
@@ -70,20 +85,34 @@ impl Model {
                 + floats(&l.k_norm)
         };
         let linears = self.layers.iter().flat_map(|l| &l.linears).map(|x| x.weight.bytes()).sum::<usize>();
-        let embeddings = self.embedding.bytes() + self.head.as_ref().map_or(0, |h| h.bytes());
+        let embedding = match &self.embedding {
+            Embedding::Memory(m) => m.bytes(),
+            Embedding::Head | Embedding::File(_) => 0,
+        };
         let vectors = self.final_norm.len() * 4 + self.layers.iter().map(vectors).sum::<usize>();
-        WeightBytes { linears: linears as u64, embeddings: embeddings as u64, vectors: vectors as u64 }
+        WeightBytes {
+            linears: linears as u64,
+            embedding: embedding as u64,
+            head: self.head.bytes() as u64,
+            vectors: vectors as u64,
+        }
     }
 
     /// Writes the embeddings of `tokens` to `out [tokens, hidden]`.
-    pub fn embed(&self, tokens: &[u32], out: &mut [f32]) {
-        let h = self.config.hidden;
-        for (row, &token) in out.chunks_exact_mut(h).zip(tokens) {
-            self.embedding.dequantize_row(token as usize, row);
-            if self.config.embed_scale != 1.0 {
-                row.iter_mut().for_each(|v| *v *= self.config.embed_scale);
-            }
+    ///
+    /// # Errors
+    /// They are in the model's file, and that cannot be read any more.
+    pub fn embed(&self, tokens: &[u32], out: &mut [f32]) -> Result<()> {
+        let out = &mut out[..tokens.len() * self.config.hidden];
+        match &self.embedding {
+            Embedding::Head => rows_of(&self.head, tokens, out),
+            Embedding::Memory(matrix) => rows_of(matrix, tokens, out),
+            Embedding::File(rows) => rows.read(tokens, out)?,
         }
+        if self.config.embed_scale != 1.0 {
+            out.iter_mut().for_each(|v| *v *= self.config.embed_scale);
+        }
+        Ok(())
     }
 
     /// Negative log-likelihood in nats of each of `batch.targets`, in their order.
@@ -95,7 +124,7 @@ impl Model {
             let hidden = Mat::new(&ws.head.normed, n, self.config.hidden);
             let nll = &mut ws.head.nll[..n];
             let (softcap, chunk) = (self.config.final_softcap, ws.layout.logits_rows);
-            cross_entropy::forward(hidden, self.head(), &ws.target_ids, softcap, nll, chunk, self.compute);
+            cross_entropy::forward(hidden, &self.head, &ws.target_ids, softcap, nll, chunk, self.compute);
             Ok(nll.to_vec())
         })
     }
@@ -133,7 +162,7 @@ impl Model {
         let nll = &mut ws.head.nll[..n];
         cross_entropy::forward_backward(
             hidden,
-            self.head(),
+            &self.head,
             &ws.target_ids,
             m.final_softcap,
             scale,
@@ -233,7 +262,7 @@ impl Model {
         rms_norm::forward(x, &self.final_norm, m.norm_eps, y);
         let hidden = Mat::new(&normed, n, m.hidden);
         let y = MatMut::new(&mut logits, n, m.vocab);
-        cross_entropy::logits(hidden, self.head(), m.final_softcap, y, self.compute);
+        cross_entropy::logits(hidden, &self.head, m.final_softcap, y, self.compute);
         logits
     }
 
@@ -287,7 +316,7 @@ impl Model {
         let t = batch.tokens.len();
         let len = t * self.config.hidden;
         let first = ws.layout.stream_slot(0);
-        self.embed(&batch.tokens, &mut ws.stream[first][..len]);
+        self.embed(&batch.tokens, &mut ws.stream[first][..len])?;
         let pass = Pass {
             adapter,
             dropout,

@@ -134,6 +134,10 @@ impl<'m> Session<'m> {
     /// Appends tokens to sequences and returns, for each entry of `input` in its order, the logits after its last token:
     /// `[input, vocab]`. `None` when `cancel` was set meanwhile; a sequence is then as it was before, or empty where that
     /// cannot be had again.
+    ///
+    /// # Errors
+    /// Tokens that the model does not have, more of them than its context, or an embedding that cannot be read from its file;
+    /// sequences are then as after a cancellation.
     pub fn forward(&mut self, input: &[(usize, &[u32])], cancel: &AtomicBool) -> Result<Option<&[f32]>> {
         self.check(input)?;
         self.extend_ropes(input);
@@ -154,11 +158,17 @@ impl<'m> Session<'m> {
         // Base first, then adapted, so that each kind's rows are together.
         left.sort_by_key(|(s, _, _)| self.sequences[*s].adapted);
 
-        let mut done = true;
+        let (mut done, mut failure) = (true, None);
         while done && !left.is_empty() {
             let (tokens, runs) = self.next_round(&mut left);
             let round = || self.round(&tokens, &runs, &mut logits, cancel);
-            done = pool::with_helpers(round);
+            match pool::with_helpers(round) {
+                Ok(finished) => done = finished,
+                Err(error) => {
+                    done = false;
+                    failure = Some(error);
+                }
+            }
         }
         self.buffers.logits = logits;
         if !done {
@@ -166,7 +176,7 @@ impl<'m> Session<'m> {
                 let restarted = self.becomes_long(before, new.len());
                 self.truncate(*s, if restarted { 0 } else { before });
             }
-            return Ok(None);
+            return failure.map_or(Ok(None), Err);
         }
         Ok(Some(&self.buffers.logits))
     }
@@ -232,7 +242,7 @@ impl<'m> Session<'m> {
     }
 
     /// One pass through the decoder; false when it was cancelled.
-    fn round(&mut self, tokens: &[u32], runs: &[Run], logits: &mut [f32], cancel: &AtomicBool) -> bool {
+    fn round(&mut self, tokens: &[u32], runs: &[Run], logits: &mut [f32], cancel: &AtomicBool) -> Result<bool> {
         let model = self.model;
         let m = &model.config;
         let h = m.hidden;
@@ -243,14 +253,14 @@ impl<'m> Session<'m> {
             positions.extend(start..start + run.rows.len() as u32);
             sequence.tokens.extend_from_slice(&tokens[run.rows.clone()]);
         }
+        self.buffers.x.resize(tokens.len() * h, 0.0);
+        model.embed(tokens, &mut self.buffers.x)?;
         let mut b = std::mem::take(&mut self.buffers);
-        b.x.resize(tokens.len() * h, 0.0);
-        model.embed(tokens, &mut b.x);
         let mut runs = runs.to_vec();
         for layer in &model.layers {
             if cancel.load(Ordering::Relaxed) {
                 self.buffers = b;
-                return false;
+                return Ok(false);
             }
             self.attend(layer, &mut runs, &positions, &mut b);
             if !runs.is_empty() {
@@ -266,7 +276,7 @@ impl<'m> Session<'m> {
             let normed = MatMut::new(&mut b.normed, n, h);
             rms_norm::forward(Mat::new(&b.x, n, h), &model.final_norm, m.norm_eps, normed);
             let out = MatMut::new(&mut b.head, n, m.vocab);
-            cross_entropy::logits(Mat::new(&b.normed, n, h), model.head(), m.final_softcap, out, model.compute);
+            cross_entropy::logits(Mat::new(&b.normed, n, h), &model.head, m.final_softcap, out, model.compute);
             for (row, run) in b.head.chunks_exact(m.vocab).zip(&runs) {
                 if let Some(output) = run.output {
                     logits[output * m.vocab..][..m.vocab].copy_from_slice(row);
@@ -274,7 +284,7 @@ impl<'m> Session<'m> {
             }
         }
         self.buffers = b;
-        true
+        Ok(true)
     }
 
     /// x ← x + attention. In the last layer only rows whose logits are wanted go on, and `runs` becomes these.

@@ -2,11 +2,13 @@
 
 use rayon::prelude::*;
 
-use crate::engine::config::{ModelSection, Quantization};
-use crate::engine::formats::{DenseType, ModelSource, Stored, StoredForm, StoredWeights, TextTokenizer};
+use crate::engine::config::{Embeddings, ModelSection, Quantization};
+use crate::engine::formats::{
+    DenseType, EMBEDDING, ElementType, MatrixGroup, ModelSource, Role, Stored, StoredForm, StoredWeights, TextTokenizer,
+};
 use crate::engine::model::layer::DecoderLayer;
 use crate::engine::model::linear::Linear;
-use crate::engine::model::{LinearKind, Model, ModelConfig};
+use crate::engine::model::{Embedding, LinearKind, Model, ModelConfig};
 use crate::engine::ops::Compute;
 use crate::engine::quant::{FrozenMatrix, Nf4Matrix, nf4};
 use crate::engine::{Error, Result};
@@ -20,6 +22,8 @@ pub struct LoadOptions {
     pub double_quant: bool,
     /// Type of the products' inputs.
     pub compute: Compute,
+    /// Where the embeddings of tokens are looked up.
+    pub embeddings: Embeddings,
 }
 
 /// Bytes of a model's weights as they lie in memory.
@@ -27,8 +31,10 @@ pub struct LoadOptions {
 pub struct WeightBytes {
     /// Linears of the layers.
     pub linears: u64,
-    /// Embedding, and head where it is not the embedding.
-    pub embeddings: u64,
+    /// The embeddings of tokens, where they are in memory and not the head.
+    pub embedding: u64,
+    /// The head.
+    pub head: u64,
     /// Norms and biases.
     pub vectors: u64,
 }
@@ -36,23 +42,39 @@ pub struct WeightBytes {
 impl WeightBytes {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.linears + self.embeddings + self.vectors
+        self.linears + self.embedding + self.head + self.vectors
     }
 }
 
 impl LoadOptions {
     /// What a run file's `[model]` says.
     pub fn of_run(model: &ModelSection) -> LoadOptions {
-        LoadOptions { quantization: model.quantization, double_quant: model.double_quant, compute: model.compute }
+        LoadOptions {
+            quantization: model.quantization,
+            double_quant: model.double_quant,
+            compute: model.compute,
+            embeddings: model.embeddings,
+        }
+    }
+
+    /// The same for answering and for looking at a model: a row or two a token are as fast from the file, and the embeddings
+    /// take no memory.
+    pub fn without_embeddings(self) -> LoadOptions {
+        LoadOptions { embeddings: Embeddings::File, ..self }
     }
 
     /// Bytes that [`Model::load`] will make of weights stored like this: [`Model::weight_bytes`], from headers alone.
     pub fn weight_bytes(&self, stored: &StoredWeights) -> WeightBytes {
-        let of = |linear: bool| {
-            let groups = stored.matrices.iter().filter(|g| g.linear == linear);
-            groups.map(|g| (self.matrix_bytes(g.linear, g.elements, g.form) * g.count) as u64).sum()
+        let of = |role| {
+            let groups = stored.matrices.iter().filter(|g| g.role == role);
+            groups.map(|g| (self.matrix_bytes(g) * g.count) as u64).sum()
         };
-        WeightBytes { linears: of(true), embeddings: of(false), vectors: 4 * stored.vectors }
+        WeightBytes {
+            linears: of(Role::Linear),
+            embedding: of(Role::Embedding),
+            head: of(Role::Head),
+            vectors: 4 * stored.vectors,
+        }
     }
 
     /// All of [`weight_bytes`](Self::weight_bytes).
@@ -61,23 +83,28 @@ impl LoadOptions {
     }
 
     /// What reading one matrix takes beside the packed weights, itself included: the most that is allocated, and the most
-    /// pages of the file. The embedding is read first, when nothing else is there.
+    /// pages of the file. The embedding is read first, when nothing else is there, and then the head.
     pub fn reading_bytes(&self, stored: &StoredWeights) -> (u64, u64) {
-        let total = self.loaded_bytes(stored) as i64;
+        let weights = self.weight_bytes(stored);
+        let total = weights.total() as i64;
         let (mut allocated, mut mapped) = (0, 0);
-        for g in &stored.matrices {
-            let beside = self.reading_beside(g.linear, g.elements, g.form) as i64;
-            let own = self.matrix_bytes(g.linear, g.elements, g.form) as i64;
-            let others = if g.linear { 0 } else { total - own * g.count as i64 };
-            allocated = allocated.max(beside - others);
+        for g in stored.matrices.iter().filter(|g| !self.leaves(g)) {
+            let beside = self.reading_beside(g) as i64;
+            let there = match g.role {
+                Role::Embedding => weights.embedding,
+                Role::Head => weights.embedding + weights.head,
+                // The last of them.
+                Role::Linear => weights.total(),
+            };
+            allocated = allocated.max(beside - (total - there as i64));
             mapped = mapped.max(g.form.bytes(g.elements));
         }
         (allocated as u64, mapped)
     }
 
     /// What reading one matrix takes beside its own packed bytes; the same cases as [`Loader::matrix`].
-    fn reading_beside(&self, linear: bool, elements: usize, form: StoredForm) -> usize {
-        let nf4 = self.quantization == Quantization::Nf4 && linear;
+    fn reading_beside(&self, &MatrixGroup { role, elements, form, .. }: &MatrixGroup) -> usize {
+        let nf4 = self.quantization == Quantization::Nf4 && role == Role::Linear;
         let keep = self.quantization == Quantization::Keep;
         let file = match form {
             StoredForm::Nf4 { .. } if keep || nf4 => return 0,
@@ -91,11 +118,18 @@ impl LoadOptions {
         if nf4 { file + values + 4 * elements.div_ceil(nf4::BLOCK) } else { file }
     }
 
+    /// Whether it stays in the file.
+    fn leaves(&self, matrix: &MatrixGroup) -> bool {
+        self.embeddings == Embeddings::File && matrix.role == Role::Embedding && matrix.form.has_rows()
+    }
+
     /// One matrix; the same cases as [`Loader::matrix`].
-    fn matrix_bytes(&self, linear: bool, elements: usize, form: StoredForm) -> usize {
-        let nf4 = self.quantization == Quantization::Nf4 && linear;
+    fn matrix_bytes(&self, matrix: &MatrixGroup) -> usize {
+        let &MatrixGroup { role, elements, form, .. } = matrix;
+        let nf4 = self.quantization == Quantization::Nf4 && role == Role::Linear;
         let keep = self.quantization == Quantization::Keep;
         match form {
+            _ if self.leaves(matrix) => 0,
             StoredForm::Nf4 { bytes } if keep || nf4 => bytes,
             // Kept in words of eight bytes.
             StoredForm::Blocks { bytes } if keep => bytes.div_ceil(8) * 8,
@@ -120,11 +154,9 @@ impl Model {
             config.tensors().iter().map(|(name, shape)| stored_bytes(source, name, shape.iter().product())).sum();
         let mut loader = Loader { source, config: &config, options, progress, done: 0, total };
         let h = config.hidden;
-        let embedding = loader.matrix("model.embed_tokens.weight", config.vocab, h, Role::Embedding)?;
-        let head = match config.tied {
-            true => None,
-            false => Some(loader.matrix("lm_head.weight", config.vocab, h, Role::Embedding)?),
-        };
+        let embedding = if config.tied { Embedding::Head } else { loader.embedding()? };
+        let head = if config.tied { EMBEDDING } else { "lm_head.weight" };
+        let head = loader.matrix(head, config.vocab, h, Role::Head)?;
         let layers = (0..config.layers.len()).map(|i| loader.layer(i)).collect::<Result<Vec<_>>>()?;
         let final_norm = loader.norm("model.norm.weight", h)?;
         loader.report()?;
@@ -150,12 +182,6 @@ impl Model {
 /// Values that are looked through at a time.
 const PIECE: usize = 1 << 16;
 
-#[derive(Clone, Copy, PartialEq)]
-enum Role {
-    Embedding,
-    Linear,
-}
-
 struct Loader<'a> {
     source: &'a ModelSource,
     config: &'a ModelConfig,
@@ -172,6 +198,25 @@ fn stored_bytes(source: &ModelSource, name: &str, elements: usize) -> u64 {
 }
 
 impl Loader<'_> {
+    /// The embeddings of a model whose head is another matrix.
+    fn embedding(&mut self) -> Result<Embedding> {
+        let (vocab, hidden) = (self.config.vocab, self.config.hidden);
+        let in_file = match self.options.embeddings {
+            Embeddings::File => self.source.rows_in_file(EMBEDDING)?,
+            Embeddings::Memory => None,
+        };
+        let Some(rows) = in_file else {
+            return self.matrix(EMBEDDING, vocab, hidden, Role::Embedding).map(Embedding::Memory);
+        };
+        self.report()?;
+        // The numbers that the matrix would have in memory.
+        let kept = self.options.quantization == Quantization::Keep && matches!(rows.element(), ElementType::Blocks(_));
+        let rows = if self.options.compute == Compute::Bf16 && !kept { rows.rounded() } else { rows };
+        rows.check()?;
+        self.done += stored_bytes(self.source, EMBEDDING, vocab * hidden);
+        Ok(Embedding::File(rows))
+    }
+
     fn layer(&mut self, index: usize) -> Result<DecoderLayer> {
         let c = self.config;
         let mut linears = Vec::new();

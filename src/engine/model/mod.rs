@@ -12,7 +12,7 @@ mod pass;
 mod workspace;
 
 pub use config::{Activation, Family, LayerConfig, LinearKind, ModelConfig, RopeConfig, RopeScaling};
-pub use decoder::Model;
+pub use decoder::{Embedding, Model};
 pub use infer::{PIECE, Session};
 pub use kv_cache::KvCache;
 pub use layer::DecoderLayer;

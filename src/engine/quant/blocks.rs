@@ -75,6 +75,12 @@ impl GgufBlocks {
         &bytemuck::cast_slice(&self.words)[..size]
     }
 
+    /// The same, to be replaced.
+    pub(crate) fn data_mut(&mut self) -> &mut [u8] {
+        let size = self.data().len();
+        &mut bytemuck::cast_slice_mut(&mut self.words)[..size]
+    }
+
     /// Values `start..start + out.len()` of the flattened matrix.
     pub fn dequantize(&self, start: usize, out: &mut [f32]) {
         let block = self.dtype.block_size();

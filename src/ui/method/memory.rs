@@ -6,7 +6,7 @@ use super::super::fit;
 use super::super::widgets::{card, segmented};
 use super::field::{count, row};
 use crate::app::Studio;
-use crate::engine::config::{Checkpointing, OptimizerKind, Quantization, RunConfig};
+use crate::engine::config::{Checkpointing, Embeddings, OptimizerKind, Quantization, RunConfig};
 use crate::engine::ops::Compute;
 
 /// Types, checkpointing and optimizer, with what would make the run fit or faster.
@@ -36,6 +36,18 @@ pub fn memory(ui: &mut Ui, studio: &Studio, run: &mut RunConfig) {
                 &mut run.model.compute,
                 &[(Compute::Bf16, "bf16", "Fast; sums are in 32 bits."), (Compute::F32, "f32", "Exact and slower.")],
             )
+        });
+        let info = studio.model.info.as_ref();
+        let can_stay = info.is_none_or(|model| model.stored.embeddings_can_stay());
+        ui.add_enabled_ui(can_stay, |ui| {
+            row(ui, "Embeddings", ("model", "embeddings"), |ui| {
+                let mut in_file = can_stay && run.model.embeddings == Embeddings::File;
+                let found = ui.checkbox(&mut in_file, "read from the model's file");
+                if found.changed() {
+                    run.model.embeddings = if in_file { Embeddings::File } else { Embeddings::Memory };
+                }
+                found.on_disabled_hover_text("This model answers with the same numbers: they stay in memory.")
+            });
         });
         row(ui, "Checkpointing", ("train", "checkpointing"), |ui| {
             segmented(

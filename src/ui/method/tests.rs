@@ -1,9 +1,14 @@
+use std::sync::Arc;
+
 use eframe::egui::Theme;
 use egui_kittest::kittest::{NodeT, Queryable};
 
 use crate::app::Room;
-use crate::engine::config::{Checkpointing, OptimizerKind, TargetModules};
+use crate::app::model::ModelInfo;
+use crate::engine::config::{Checkpointing, Embeddings, OptimizerKind, TargetModules};
+use crate::engine::formats::{DenseType, StoredWeights};
 use crate::engine::memory::Item;
+use crate::engine::model::ModelConfig;
 use crate::ui::testing::TestWindow;
 
 #[test]
@@ -45,6 +50,38 @@ fn what_is_clicked_is_set_and_priced_in_the_same_frame() {
     window.harness.run_steps(2);
     let found = window.harness.get_by_label("wait in a file for their backward");
     assert!(found.accesskit_node().is_disabled());
+}
+
+#[test]
+fn embeddings_are_left_in_the_file_where_they_are_not_the_head() {
+    const BOX: &str = "read from the model's file";
+    let mut window = TestWindow::new([1280.0, 1600.0], Theme::Dark);
+    window.wait_until_ready();
+    window.go(Room::Method);
+    // The built-in model answers with the numbers of its embeddings.
+    assert!(window.harness.get_by_label(BOX).accesskit_node().is_disabled());
+    let studio = &mut window.window().studio;
+    let info = studio.model.info.clone().unwrap();
+    let config = ModelConfig { tied: false, ..info.config.clone() };
+    let embeddings = (config.vocab * config.hidden * 2) as u64;
+    studio.model.info = Some(Arc::new(ModelInfo {
+        source: info.source.clone(),
+        path: info.path.clone(),
+        stored: StoredWeights::dense(&config, DenseType::Bf16),
+        config,
+        facts: info.facts.clone(),
+        tokenizer: info.tokenizer.clone(),
+    }));
+    let device = studio.shared.device.clone();
+    studio.fix_device(device); // priced again
+    window.harness.run_steps(2);
+    let before = window.window().studio.pricing.of_item(Item::Weights);
+    window.click(BOX);
+    let studio = &window.window().studio;
+    assert_eq!(studio.shared.run.model.embeddings, Embeddings::File);
+    assert_eq!(before - studio.pricing.of_item(Item::Weights), embeddings);
+    window.click(BOX);
+    assert_eq!(window.window().studio.shared.run.model.embeddings, Embeddings::Memory);
 }
 
 /// The Method room with a run that takes a tenth more than is free.
