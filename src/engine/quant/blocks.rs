@@ -109,6 +109,8 @@ impl GgufBlocks {
             GgmlDType::Q4_0 => ggml::q4_0,
             GgmlDType::Q4_1 => ggml::q4_1,
             GgmlDType::Q8_0 => ggml::q8_0,
+            GgmlDType::Q2K => ggml::q2_k,
+            GgmlDType::Q3K => ggml::q3_k,
             GgmlDType::Q4K => ggml::q4_k,
             GgmlDType::Q5K => ggml::q5_k,
             GgmlDType::Q6K => ggml::q6_k,
@@ -164,8 +166,8 @@ mod tests {
             x ^= x << 5;
             (x >> 8) as u8
         };
-        for dtype in [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q8_0, GgmlDType::Q4K, GgmlDType::Q5K, GgmlDType::Q6K]
-        {
+        use GgmlDType::*;
+        for dtype in [Q4_0, Q4_1, Q8_0, Q2K, Q3K, Q4K, Q5K, Q6K] {
             // Any bytes are blocks; scales that are no number are none in both.
             let (rows, cols) = (40, 3 * 256);
             let bytes: Vec<u8> = (0..rows * cols / dtype.block_size() * dtype.type_size()).map(|_| byte()).collect();

@@ -71,6 +71,59 @@ multiversion! {
 }
 
 multiversion! {
+    /// Sixteen scales and minima in four bits each, two bits a number, and the scales of the scales and of the minima.
+    pub(super) fn q2_k(data: &[u8], out: &mut [f32]) {
+        for (block, out) in data.as_chunks::<84>().0.iter().zip(out.as_chunks_mut::<K>().0) {
+            let (d, min) = (half_at(block, 80), half_at(block, 82));
+            for (n, out) in out.as_chunks_mut::<128>().0.iter_mut().enumerate() {
+                let (q, scales) = (&block[16 + 32 * n..48 + 32 * n], &block[8 * n..8 * n + 8]);
+                for half in 0..2 {
+                    let (mut s, mut m) = ([0f32; 4], [0f32; 4]);
+                    for i in 0..4 {
+                        s[i] = d * (scales[half + 2 * i] & 15) as f32;
+                        m[i] = min * (scales[half + 2 * i] >> 4) as f32;
+                    }
+                    for l in 16 * half..16 * half + 16 {
+                        let q = q[l];
+                        out[l] = s[0] * (q & 3) as f32 - m[0];
+                        out[l + 32] = s[1] * (q >> 2 & 3) as f32 - m[1];
+                        out[l + 64] = s[2] * (q >> 4 & 3) as f32 - m[2];
+                        out[l + 96] = s[3] * (q >> 6) as f32 - m[3];
+                    }
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// The third bits in 32 bytes (a zero takes 4 away), the lower two, sixteen scales in six bits each, and their scale.
+    pub(super) fn q3_k(data: &[u8], out: &mut [f32]) {
+        for (block, out) in data.as_chunks::<110>().0.iter().zip(out.as_chunks_mut::<K>().0) {
+            let (packed, d) = (&block[96..108], half_at(block, 108));
+            let mut scales = [0f32; 16];
+            for (j, scale) in scales.iter_mut().enumerate() {
+                let low = if j < 8 { packed[j] & 15 } else { packed[j - 8] >> 4 };
+                *scale = d * ((low | (packed[8 + j % 4] >> (2 * (j / 4)) & 3) << 4) as f32 - 32.0);
+            }
+            for (n, out) in out.as_chunks_mut::<128>().0.iter_mut().enumerate() {
+                let (q, high, s) = (&block[32 + 32 * n..64 + 32 * n], &block[..32], &scales[8 * n..8 * n + 8]);
+                for half in 0..2 {
+                    let s = [s[half], s[half + 2], s[half + 4], s[half + 6]];
+                    for l in 16 * half..16 * half + 16 {
+                        let (q, h) = (q[l], high[l] >> (4 * n));
+                        out[l] = s[0] * ((q & 3 | (h & 1) << 2) as i32 - 4) as f32;
+                        out[l + 32] = s[1] * ((q >> 2 & 3 | (h >> 1 & 1) << 2) as i32 - 4) as f32;
+                        out[l + 64] = s[2] * ((q >> 4 & 3 | (h >> 2 & 1) << 2) as i32 - 4) as f32;
+                        out[l + 96] = s[3] * ((q >> 6 | (h >> 3 & 1) << 2) as i32 - 4) as f32;
+                    }
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
     /// Scale of the scales and of the minima, eight of each, then nibbles in groups of 64.
     pub(super) fn q4_k(data: &[u8], out: &mut [f32]) {
         for (block, out) in data.as_chunks::<144>().0.iter().zip(out.as_chunks_mut::<K>().0) {
