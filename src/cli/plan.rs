@@ -280,9 +280,12 @@ fn table(as_json: bool) -> Result<(), Failure> {
             0 => "-".into(),
             tokens => grouped(tokens as u64),
         })?;
-        for cell in row.cells.iter().filter(|cell| cell.change.is_some()) {
+        for cell in &row.cells {
             if let Some(offer) = &cell.change {
                 say(format!("  {}: {}", bytes(cell.memory_bytes), offer.label()))?;
+            }
+            if let Some(chat) = cell.chat().filter(|_| cell.chat_tokens == 0) {
+                say(format!("  {}: chat {chat}", bytes(cell.memory_bytes)))?;
             }
         }
     }

@@ -587,7 +587,19 @@ fn benchmarks_measure() {
     assert!((number(measured, "tok_s") / speed - 1.0).abs() < 0.02, "{measured}");
     assert!(number(measured, "first_step_s") > number(measured, "step_s") / 2.0);
     let decoded = &place.json(&["bench", "decode", "--steps", "20", "--batch", "2", "--json"])[0];
-    assert_eq!(keys(decoded), ["decode_tok_s", "prefill_tok_s", "tokens", "batch", "peak_rss_mb", "config"]);
+    assert_eq!(
+        keys(decoded),
+        [
+            "decode_tok_s",
+            "prefill_tok_s",
+            "tokens",
+            "batch",
+            "plan_bytes",
+            "peak_memory_bytes",
+            "peak_rss_mb",
+            "config"
+        ]
+    );
     assert!(number(decoded, "decode_tok_s") > 0.0 && decoded["tokens"] == 20, "{decoded}");
     let products = place.json(&["bench", "gemm", "--seq", "16", "--json"]);
     assert!(products.len() >= 6 && products.iter().all(|p| number(p, "gflops") > 0.0));

@@ -8,9 +8,9 @@ use super::{Args, median};
 use crate::cli::model::{load_with, open_model};
 use crate::cli::output::{Failure, bytes, grouped, json, say};
 use crate::engine::config::Embeddings;
-use crate::engine::generate::{Request, Sampling, generate};
-use crate::engine::memory::process;
-use crate::engine::peft::Adapter;
+use crate::engine::generate::{Footprint, Request, Sampling, generate};
+use crate::engine::memory::{Program, process};
+use crate::engine::peft::{Adapter, AdapterShape};
 
 /// Tokens that are decoded, unless told otherwise.
 const TOKENS: u32 = 200;
@@ -26,6 +26,8 @@ struct Measured {
     prefill_tok_s: f64,
     tokens: usize,
     batch: usize,
+    plan_bytes: u64,
+    peak_memory_bytes: u64,
     peak_rss_mb: u64,
     config: serde_json::Value,
 }
@@ -38,6 +40,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let source = open_model(&args.model)?;
     let prompt = source.tokenizer()?.encode(PROMPT, false)?;
+    let program = Program::measured();
     let options = args.load_options(Embeddings::File);
     let model = load_with(&source, &options)?;
     let tokens = (args.steps.unwrap_or(TOKENS) as usize).min(model.config.max_positions - prompt.len());
@@ -53,6 +56,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let adapter = args.adapted.then(|| Adapter::new(&model.config, args.lora(&model.config), 0)).transpose()?;
     let requests: Vec<Request> =
         (0..batch).map(|i| Request { adapted: args.adapted && i % 2 == 1, ..request.clone() }).collect();
+    let shape = adapter.as_ref().map(AdapterShape::of).unwrap_or_default();
+    let session = |prompt, new| {
+        let (cache, buffers) = Footprint::session(&model.config, &shape, model.compute, (batch, prompt, new));
+        cache + buffers
+    };
+    let prefilled = PREFILL.min(model.config.max_positions - 1);
+    let sessions = session(request.tokens.len(), tokens).max(session(prefilled, 1));
+    let planned = program.resident + model.bytes() as u64 + 4 * shape.parameters + sessions;
     let (mut decode, mut prefill) = (Vec::new(), Vec::new());
     for run in 0..RUNS {
         let generated = generate(&model, adapter.as_ref(), &requests, &mut |_, _| {}, &AtomicBool::new(false))?;
@@ -63,8 +74,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     let read = |request: Request| {
-        let tokens: Vec<u32> =
-            request.tokens.iter().copied().cycle().take(PREFILL.min(model.config.max_positions - 1)).collect();
+        let tokens: Vec<u32> = request.tokens.iter().copied().cycle().take(prefilled).collect();
         Request { tokens, max_new_tokens: 1, ..request }
     };
     let requests: Vec<Request> = requests.into_iter().map(read).collect();
@@ -81,6 +91,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         prefill_tok_s: rounded(median(&prefill)),
         tokens,
         batch,
+        plan_bytes: planned,
+        peak_memory_bytes: peak,
         peak_rss_mb: peak >> 20,
         config: serde_json::json!({
             "model": args.model, "quantization": args.quantization, "compute": args.compute, "embeddings": options.embeddings,
@@ -97,5 +109,5 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         grouped(tokens as u64)
     ))?;
     say(format!("prefill  {:.1} tokens/s", measured.prefill_tok_s))?;
-    say(format!("memory   {} at most in the process", bytes(peak)))
+    say(format!("memory   {} planned, {} at most in the process", bytes(planned), bytes(peak)))
 }

@@ -76,16 +76,21 @@ pub struct StoredWeights {
 impl StoredWeights {
     /// The weights of an open model.
     pub fn of(source: &ModelSource) -> Result<StoredWeights> {
-        Self::collect(&source.config, |name| source.stored_form(name))
+        Self::collect(&source.config, |name, _| source.stored_form(name))
     }
 
     /// What the configuration alone says of a model whose weights are all stored in `dtype`: for one that is not on this
     /// computer yet.
     pub fn dense(config: &ModelConfig, dtype: DenseType) -> StoredWeights {
-        Self::collect(config, |_| Ok(StoredForm::Dense(dtype))).unwrap_or_default()
+        Self::of_forms(config, |_, _| StoredForm::Dense(dtype))
     }
 
-    fn collect(config: &ModelConfig, mut form: impl FnMut(&str) -> Result<StoredForm>) -> Result<StoredWeights> {
+    /// The same where each matrix is stored as `form` says of its name and its elements.
+    pub(crate) fn of_forms(config: &ModelConfig, form: impl Fn(&str, usize) -> StoredForm) -> StoredWeights {
+        Self::collect(config, |name, elements| Ok(form(name, elements))).unwrap_or_default()
+    }
+
+    fn collect(config: &ModelConfig, form: impl Fn(&str, usize) -> Result<StoredForm>) -> Result<StoredWeights> {
         let mut weights = StoredWeights::default();
         for (name, shape) in config.tensors() {
             let elements = shape.iter().product();
@@ -98,7 +103,7 @@ impl StoredWeights {
                 _ if name == EMBEDDING && !config.tied => Role::Embedding,
                 _ => Role::Head,
             };
-            let form = form(&name)?;
+            let form = form(&name, elements)?;
             let alike = |g: &&mut MatrixGroup| (g.role, g.elements, g.form) == (role, elements, form);
             match weights.matrices.iter_mut().find(alike) {
                 Some(group) => group.count += 1,

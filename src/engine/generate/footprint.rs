@@ -7,6 +7,9 @@ use crate::engine::ops::gemm::{self, ThroughRank};
 use crate::engine::ops::rope::RopeTable;
 use crate::engine::peft::lora::AdapterShape;
 
+/// Tokens that a conversation is taken to begin with.
+const SHORT_PROMPT: usize = 256;
+
 /// Bytes of a conversation, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
@@ -31,16 +34,24 @@ impl Footprint {
         tokens: usize,
     ) -> Footprint {
         let tokens = tokens.min(model.max_positions);
-        // The buffers of one pass over a whole conversation are the largest: they compare the two models.
-        let size = WorkspaceSize { tokens, longest: tokens, supervised: 0 };
-        let layout = Layout::for_inference(model, options.compute, None, size);
-        let cache = KvCache::bytes_of(model, options.compute, sequences * tokens);
-        let logits = (2 * sequences + 1) * model.vocab * size_of::<f32>();
+        // A conversation grows a token at a time, and its cache in larger steps.
+        let prompt = tokens.min(SHORT_PROMPT);
+        let rows = KvCache::rows_after(prompt, tokens - prompt);
+        let cache = KvCache::bytes_of(model, options.compute, sequences * rows);
+        let buffers = if parameters == 0 {
+            pass_bytes(model, sequences, (tokens, tokens), 0)
+        } else {
+            // The buffers of one pass over a whole conversation are the largest: they compare the two models.
+            let size = WorkspaceSize { tokens, longest: tokens, supervised: 0 };
+            let layout = Layout::for_inference(model, options.compute, None, size);
+            let logits = (2 * sequences + 1) * model.vocab * size_of::<f32>();
+            layout.activation_bytes() + layout.scratch_bytes() + logits
+        };
         Footprint {
             weights: options.loaded_bytes(stored),
             adapter: parameters * size_of::<f32>() as u64 + laid_out(parameters, options.compute),
             cache: cache as u64,
-            buffers: (layout.activation_bytes() + layout.scratch_bytes() + logits) as u64,
+            buffers: buffers as u64,
         }
     }
 
@@ -55,17 +66,9 @@ impl Footprint {
         if sequences == 0 || tokens == 0 {
             return (0, 0);
         }
-        let float = size_of::<f32>();
         let rows = KvCache::rows_after(tokens, new);
         let cache = KvCache::bytes_of(model, compute, sequences * rows);
-        let pass = (sequences * tokens).min(PIECE);
-        let columns =
-            2 * model.hidden + model.qkv_width() + model.q_width() + 3 * model.intermediate + adapter.widest_rank();
-        let post = if model.post_norms { model.hidden } else { 0 };
-        let logits = 2 * sequences * model.vocab;
-        let positions = (tokens + new).next_power_of_two().clamp(256, model.max_positions.max(256));
-        let ropes: usize = model.ropes.iter().map(|r| RopeTable::bytes_of(r, positions)).sum();
-        let buffers = (pass * (columns + post) + logits) * float + ropes;
+        let buffers = pass_bytes(model, sequences, (tokens, tokens + new), adapter.widest_rank());
         (cache as u64, buffers as u64 + laid_out(adapter.parameters, compute))
     }
 
@@ -73,6 +76,18 @@ impl Footprint {
     pub fn total(&self) -> u64 {
         self.weights + self.adapter + self.cache + self.buffers
     }
+}
+
+/// Buffers of a pass over the largest piece of `sequences` prompts with an adapter of that rank, logits, and rotary tables for
+/// `(prompt, all)` tokens.
+fn pass_bytes(model: &ModelConfig, sequences: usize, (prompt, all): (usize, usize), rank: usize) -> usize {
+    let columns = 2 * model.hidden + model.qkv_width() + model.q_width() + 3 * model.intermediate + rank;
+    let post = if model.post_norms { model.hidden } else { 0 };
+    let logits = 2 * sequences * model.vocab;
+    let positions = all.next_power_of_two().clamp(256, model.max_positions.max(256));
+    let ropes: usize = model.ropes.iter().map(|r| RopeTable::bytes_of(r, positions)).sum();
+    let pass = (sequences * prompt).min(PIECE);
+    (pass * (columns + post) + logits) * size_of::<f32>() + ropes
 }
 
 /// Bytes of an adapter of so many numbers as single tokens read it.

@@ -1,16 +1,18 @@
 //! Which model trains in how much memory: the usual sizes of models against the usual sizes of memory, by the plan.
 
+use candle_core::quantized::GgmlDType;
 use serde::Serialize;
 
 use super::fit::{self, Offer};
 use super::{Inputs, Machine, Plan, Program};
-use crate::engine::config::{Checkpointing, Quantization, RunConfig};
-use crate::engine::formats::{DenseType, StoredWeights};
+use crate::engine::config::{Checkpointing, Embeddings, Quantization, RunConfig};
+use crate::engine::formats::{DenseType, StoredForm, StoredWeights};
 use crate::engine::generate::Footprint;
 use crate::engine::model::{LoadOptions, ModelConfig};
+use crate::units::grouped;
 
 /// Sizes of memory, in GiB.
-pub const MEMORIES: [u64; 7] = [6, 8, 12, 16, 24, 32, 48];
+pub const MEMORIES: [u64; 8] = [4, 6, 8, 12, 16, 24, 32, 48];
 
 /// Contexts are looked for up to this length, in steps of [`CONTEXT_STEP`].
 const LONGEST: usize = 1 << 17;
@@ -47,6 +49,40 @@ const MODELS: [Known; 7] = [
     known("70B (Llama 3.1)", [8192, 28_672, 80, 64, 8, 128_256], false),
 ];
 
+/// The smallest files that llama.cpp makes of the types that can be read, best first: name, bits, and the type of a matrix
+/// (`llama_tensor_get_type` of its llama-quant.cpp).
+const SMALL_FILES: [(&str, u8, TypeOf); 2] = [
+    ("Q3_K_S", 3, |m, name, _| match name {
+        "lm_head" => GgmlDType::Q6K,
+        // Where eight heads share it (70B), it costs little.
+        "v_proj" if m.layers.len() == 80 => GgmlDType::Q5K,
+        _ => GgmlDType::Q3K,
+    }),
+    ("Q2_K_S", 2, |m, name, layer| match name {
+        "lm_head" => GgmlDType::Q6K,
+        "v_proj" if m.layers.len() == 80 => GgmlDType::Q5K,
+        "v_proj" if m.heads >= 4 * m.kv_heads => GgmlDType::Q4K,
+        "down_proj" if layer < m.layers.len() / 8 => GgmlDType::Q4K,
+        _ => GgmlDType::Q2K,
+    }),
+];
+
+/// The type of a matrix by its module's name and its layer.
+type TypeOf = fn(&ModelConfig, &str, usize) -> GgmlDType;
+
+/// The weights as such a file holds them.
+fn of_blocks(model: &ModelConfig, type_of: TypeOf) -> StoredWeights {
+    StoredWeights::of_forms(model, |name, elements| {
+        // `model.layers.3.mlp.down_proj.weight`; a tied head is called as the embedding that it is.
+        let mut parts = name.trim_end_matches(".weight").rsplit('.');
+        let module = parts.next().unwrap_or_default();
+        let module = if model.tied && module == "embed_tokens" { "lm_head" } else { module };
+        let layer = parts.find_map(|part| part.parse().ok()).unwrap_or(0);
+        let dtype = type_of(model, module, layer);
+        StoredForm::Blocks { bytes: elements / dtype.block_size() * dtype.type_size() }
+    })
+}
+
 impl Known {
     fn config(&self) -> ModelConfig {
         let head_dim = 128.min(self.hidden / self.heads);
@@ -68,10 +104,36 @@ pub struct Cell {
     pub fits: bool,
     /// What must change, when it does not fit, and can.
     pub change: Option<Offer>,
-    /// Longest sequence of one row that trains, with every layer computed twice; 0: none.
+    /// Longest sequence of one row that trains, with every layer computed twice and embeddings in the model's file; 0: none.
     pub train_tokens: usize,
     /// Longest conversation in 4 bits; 0: none.
     pub chat_tokens: usize,
+    /// Where there is none, a file in fewer bits that answers.
+    pub chat_file: Option<ChatFile>,
+}
+
+/// A GGUF file whose blocks are kept as they are (`quantization = "keep"`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ChatFile {
+    /// How llama.cpp calls its mix of types: `Q2_K_S`.
+    pub kind: &'static str,
+    /// Bits of most of its weights.
+    pub bits: u8,
+    /// Longest conversation.
+    pub tokens: usize,
+}
+
+impl Cell {
+    /// The longest conversation, with what it takes: "1,024 in 4 bits", "512 with a 2-bit GGUF (Q2_K_S)".
+    pub fn chat(&self) -> Option<String> {
+        match self.chat_file {
+            _ if self.chat_tokens > 0 => Some(format!("{} in 4 bits", grouped(self.chat_tokens as u64))),
+            Some(ChatFile { kind, bits, tokens }) => {
+                Some(format!("{} with a {bits}-bit GGUF ({kind})", grouped(tokens as u64)))
+            }
+            None => None,
+        }
+    }
 }
 
 /// A model in every memory.
@@ -113,6 +175,7 @@ pub fn hardware_table(program: Program, machine: Machine) -> Vec<Row> {
 fn row(known: &Known, program: Program, machine: Machine) -> Row {
     let model = known.config();
     let stored = StoredWeights::dense(&model, DenseType::Bf16);
+    let blocks = SMALL_FILES.map(|(kind, bits, type_of)| (kind, bits, of_blocks(&model, type_of)));
     let run = usual_run();
     let inputs = |memory: u64| Inputs {
         model: &model,
@@ -127,6 +190,7 @@ fn row(known: &Known, program: Program, machine: Machine) -> Row {
         |memory: u64, run: &RunConfig| Plan::price(&inputs(memory), run).map_or(u64::MAX, |price| price.plan.needed());
     let mut least = run.clone();
     least.train.checkpointing = Checkpointing::PerLayer;
+    least.model.embeddings = Embeddings::File;
     let cell = |gib: u64| {
         let memory = gib << 30;
         let free = memory.saturating_sub(program.resident);
@@ -136,10 +200,17 @@ fn row(known: &Known, program: Program, machine: Machine) -> Row {
             long.data.max_seq_len = tokens;
             needed(memory, &long) <= free
         });
-        let options = LoadOptions::of_run(&run.model);
-        let chat_tokens = longest(|tokens| Footprint::of(&model, &stored, &options, 0, 1, tokens).total() <= free);
+        let chat = |stored: &StoredWeights, quantization| {
+            let options = LoadOptions { quantization, ..LoadOptions::of_run(&run.model).without_embeddings() };
+            longest(|tokens| Footprint::of(&model, stored, &options, 0, 1, tokens).total() <= free)
+        };
+        let chat_tokens = chat(&stored, Quantization::Nf4);
+        let chat_file = blocks.iter().filter(|_| chat_tokens == 0).find_map(|(kind, bits, stored)| {
+            let tokens = chat(stored, Quantization::Keep);
+            (tokens > 0).then_some(ChatFile { kind, bits: *bits, tokens })
+        });
         let change = if fits { None } else { fit::make_it_fit(&inputs(memory), &run) };
-        Cell { memory_bytes: memory, fits, change, train_tokens, chat_tokens }
+        Cell { memory_bytes: memory, fits, change, train_tokens, chat_tokens, chat_file }
     };
     Row {
         model: known.name.into(),
@@ -163,7 +234,6 @@ fn longest(fits: impl Fn(usize) -> bool) -> usize {
 mod tests {
     use super::*;
     use crate::engine::ops::cpu::Isa;
-    use crate::units::grouped;
 
     /// What the program held in measured runs (docs/performance.md), rounded up; and a usual number of threads.
     fn table() -> Vec<Row> {
@@ -178,14 +248,19 @@ mod tests {
             let row = table.iter().find(|r| r.model.starts_with(model)).unwrap();
             row.cells[MEMORIES.iter().position(|m| *m == gib).unwrap()].clone()
         };
-        // Training: 7B in 8 GB, 13B in 16 GB, 70B in 48 GB. Inference: 13B in 8 GB. (Its 70B in 24 GB is less than 3 bits a
-        // number; keys and values are in 32 bits.)
+        // Training: 7B in 8 GB, 13B in 16 GB, 70B in 48 GB. Inference: 7B in 4 GB, 13B in 8 GB; 70B in 24 GB is less than 3 bits
+        // a number.
         for (model, gib) in [("7B", 8), ("13B", 16), ("70B", 48)] {
             let cell = cell(model, gib);
             assert!(cell.fits && cell.train_tokens >= 512, "{model} {cell:?}");
         }
-        assert!(cell("13B", 8).chat_tokens >= 512 && cell("7B", 6).chat_tokens >= 1024);
-        assert!(!cell("70B", 24).fits);
+        assert!(cell("7B", 4).chat_tokens >= 512 && cell("13B", 8).chat_tokens >= 1024);
+        let small = cell("70B", 24);
+        assert!(!small.fits && small.chat_tokens == 0);
+        assert!(
+            matches!(small.chat_file, Some(ChatFile { kind: "Q2_K_S", tokens, .. }) if tokens >= 1024),
+            "{small:?}"
+        );
         // More memory never means less.
         for row in &table {
             for pair in row.cells.windows(2) {
@@ -232,9 +307,10 @@ mod tests {
             (false, Some(offer)) => format!("with {}", offer.label()),
             (false, None) => "no training".to_string(),
         };
-        let chats = match cell.chat_tokens {
-            0 => "no chat".to_string(),
-            tokens => format!("chat {}", grouped(tokens as u64)),
+        let chats = match (cell.chat_tokens, cell.chat()) {
+            (0, None) => "no chat".to_string(),
+            (0, Some(with)) => format!("chat {with}"),
+            (tokens, _) => format!("chat {}", grouped(tokens as u64)),
         };
         format!("{trains}; {chats}")
     }

@@ -4,7 +4,7 @@ use eframe::egui::{CollapsingHeader, Grid, RichText, ScrollArea, Ui};
 
 use crate::app::command::Commands;
 use crate::app::{Command, Studio};
-use crate::engine::memory::table::{Cell, MEMORIES, Row};
+use crate::engine::memory::table::{Cell, ChatFile, MEMORIES, Row};
 use crate::ui::busy;
 use crate::ui::theme::palette;
 use crate::ui::widgets::strong;
@@ -58,9 +58,13 @@ fn cell(ui: &mut Ui, cell: &Cell) {
         (false, Some(offer)) => ("changed".into(), p.warning, format!("It trains with {}.", offer.label())),
         (false, None) => ("no".into(), p.weak, "It does not train.".into()),
     };
-    let chat = match cell.chat_tokens {
-        0 => "It does not answer either.".to_string(),
-        tokens => format!("It answers in conversations of up to {} tokens.", grouped(tokens as u64)),
+    let chat = match (cell.chat_tokens, cell.chat_file) {
+        (0, None) => "It does not answer either.".to_string(),
+        (0, Some(ChatFile { kind, bits, tokens })) => format!(
+            "As a GGUF file in {bits} bits ({kind}) it answers in conversations of up to {} tokens.",
+            grouped(tokens as u64)
+        ),
+        (tokens, _) => format!("It answers in conversations of up to {} tokens.", grouped(tokens as u64)),
     };
     ui.label(RichText::new(text).color(color)).on_hover_text(format!("{hover}\n{chat}"));
 }
