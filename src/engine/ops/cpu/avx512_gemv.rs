@@ -6,6 +6,7 @@ use std::ops::Range;
 use half::bf16;
 
 use super::avx512::mask;
+use super::avx512_scales;
 use super::avx512_weights::{nibbles, scaled_pairs};
 use crate::engine::ops::Mat;
 use crate::engine::quant::{Dense, FrozenMatrix, Nf4Matrix, Storage};
@@ -50,7 +51,7 @@ impl<'a> Rows<'a> {
     /// Floats of scratch that [`dots`] takes.
     pub fn scratch(&self) -> usize {
         match self {
-            Rows::Nf4(m) => GROUP * m.in_features() / 64,
+            Rows::Nf4(m) => (GROUP * m.in_features() / 64).next_multiple_of(16),
             _ => 0,
         }
     }
@@ -117,7 +118,7 @@ pub(crate) unsafe fn dots(
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 unsafe fn dots_of<const M: usize>(
     x: &[u32],
     rows: Rows,
@@ -127,6 +128,11 @@ unsafe fn dots_of<const M: usize>(
     stride: usize,
 ) {
     let whole = range.start + range.len() / GROUP * GROUP;
+    if let Rows::Nf4(m) = rows {
+        // They lie apart from the numbers, a line for every 64 blocks.
+        let blocks = m.in_features() / 64;
+        avx512_scales::ask_for(m.absmax(), range.start * blocks..range.end * blocks);
+    }
     // SAFETY: passed on.
     unsafe {
         for first in (range.start..whole).step_by(GROUP) {
@@ -159,7 +165,7 @@ fn add_up([a, b, c, d]: [__m512; 4]) -> __m128 {
 }
 
 /// The products of x with rows `first..first + R`, not yet summed over the lanes.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 #[inline]
 unsafe fn group<const M: usize, const R: usize>(
     x: &[u32],
@@ -194,8 +200,8 @@ unsafe fn group<const M: usize, const R: usize>(
             }
             Rows::Nf4(m) => {
                 let blocks = m.in_features() / 64;
-                let scales = &mut scratch[..R * blocks];
-                m.absmax().fill(first * blocks, scales);
+                let scales = scratch;
+                avx512_scales::fill(m.absmax(), first * blocks, R * blocks, scales);
                 let (scales, levels) = (scales.as_ptr(), _mm512_loadu_ps(m.levels().as_ptr()));
                 let codes = m.codes().as_ptr().add(first * blocks * 32);
                 // Not `map` of an array: that is compiled for any machine, and calls what it is given.

@@ -13,6 +13,8 @@ pub(crate) mod avx512_gemv;
 #[cfg(target_arch = "x86_64")]
 mod avx512_pack;
 #[cfg(target_arch = "x86_64")]
+mod avx512_scales;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512_weights;
 pub(crate) mod gemv;
 mod portable;
