@@ -428,7 +428,14 @@ fn look(target: Target) -> crate::engine::Result<Chosen> {
     let config = &located.source.config;
     let sequences = if info.is_some() { 2 } else { 1 };
     Ok(Chosen {
-        footprint: Footprint::of(config, &stored, &options, parameters, sequences, PLANNED_TOKENS),
+        footprint: Footprint::of(
+            config,
+            &stored,
+            &options,
+            parameters,
+            (sequences, PLANNED_TOKENS),
+            rayon::current_num_threads(),
+        ),
         tokens: PLANNED_TOKENS.min(config.max_positions),
         key: Key { path: located.source.path.clone(), options: format!("{options:?}") },
         model: located.section.source,

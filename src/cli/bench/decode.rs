@@ -59,7 +59,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let shape = adapter.as_ref().map(AdapterShape::of).unwrap_or_default();
     let session = |prompt, new| {
         let (cache, buffers) = Footprint::session(&model.config, &shape, model.compute, (batch, prompt, new));
-        cache + buffers
+        let all = prompt + new;
+        cache
+            + buffers
+            + Footprint::of_a_prompt(&model.config, model.compute, (prompt, all), rayon::current_num_threads())
     };
     let prefilled = PREFILL.min(model.config.max_positions - 1);
     let sessions = session(request.tokens.len(), tokens).max(session(prefilled, 1));

@@ -1,14 +1,15 @@
 //! What a conversation takes of the memory, before the model is loaded.
 
+use smallvec::smallvec;
+
 use crate::engine::formats::StoredWeights;
 use crate::engine::model::{KvCache, Layout, LoadOptions, ModelConfig, PIECE, WorkspaceSize};
 use crate::engine::ops::Compute;
-use crate::engine::ops::gemm::{self, ThroughRank};
+use crate::engine::ops::attention::{self, Segment, Shape};
+use crate::engine::ops::gemm::scratch::Kept;
+use crate::engine::ops::gemm::{self, SumTakes, ThroughRank};
 use crate::engine::ops::rope::RopeTable;
 use crate::engine::peft::lora::AdapterShape;
-
-/// Tokens that a conversation is taken to begin with.
-const SHORT_PROMPT: usize = 256;
 
 /// Bytes of a conversation, by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,24 +25,22 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// `sequences` conversations of `tokens` tokens each, beside an adapter of `parameters` numbers.
+    /// `sequences` conversations of `tokens` tokens each, beside an adapter of `parameters` numbers (0: none), with so many
+    /// threads. Beside an adapter it is priced what computing how the two models differ takes: one pass over the whole.
     pub fn of(
         model: &ModelConfig,
         stored: &StoredWeights,
         options: &LoadOptions,
         parameters: u64,
-        sequences: usize,
-        tokens: usize,
+        (sequences, tokens): (usize, usize),
+        threads: usize,
     ) -> Footprint {
         let tokens = tokens.min(model.max_positions);
-        // A conversation grows a token at a time, and its cache in larger steps.
-        let prompt = tokens.min(SHORT_PROMPT);
-        let rows = KvCache::rows_after(prompt, tokens - prompt);
-        let cache = KvCache::bytes_of(model, options.compute, sequences * rows);
+        let cache = KvCache::bytes_of(model, options.compute, sequences * KvCache::room(tokens));
         let buffers = if parameters == 0 {
             pass_bytes(model, sequences, (tokens, tokens), 0)
+                + Self::of_a_prompt(model, options.compute, (tokens, tokens), threads) as usize
         } else {
-            // The buffers of one pass over a whole conversation are the largest: they compare the two models.
             let size = WorkspaceSize { tokens, longest: tokens, supervised: 0 };
             let layout = Layout::for_inference(model, options.compute, None, size);
             let logits = (2 * sequences + 1) * model.vocab * size_of::<f32>();
@@ -66,10 +65,29 @@ impl Footprint {
         if sequences == 0 || tokens == 0 {
             return (0, 0);
         }
-        let rows = KvCache::rows_after(tokens, new);
-        let cache = KvCache::bytes_of(model, compute, sequences * rows);
+        let cache = KvCache::bytes_of(model, compute, sequences * KvCache::room(tokens + new));
         let buffers = pass_bytes(model, sequences, (tokens, tokens + new), adapter.widest_rank());
         (cache as u64, buffers as u64 + laid_out(adapter.parameters, compute))
+    }
+
+    /// Bytes that the products of a prompt of `new` tokens keep, which sees `all` of its conversation: keys and values in
+    /// panels, blocks of scores, packed operands. A run's steps have as much.
+    pub fn of_a_prompt(model: &ModelConfig, compute: Compute, (new, all): (usize, usize), threads: usize) -> u64 {
+        let pass = new.min(PIECE).min(all);
+        let shape = Shape {
+            heads: model.heads,
+            kv_heads: model.kv_heads,
+            head_dim: model.head_dim,
+            scale: model.attention_scale,
+            softcap: model.attention_softcap,
+            window: None,
+            compute,
+        };
+        let mut kept = Kept::new(threads);
+        attention::forward_takes(&shape, &[Segment { q: 0..pass, k: 0..all }], &mut kept);
+        let down = SumTakes { cols: model.hidden, depths: smallvec![model.intermediate], block: 1 };
+        gemm::product_takes(gemm::kernel(compute), pass, down, &mut kept, threads);
+        kept.bytes() as u64
     }
 
     /// All of it.
@@ -110,13 +128,29 @@ mod tests {
         let stored = StoredWeights::of(&source).unwrap();
         let options = LoadOptions::of_run(&ModelSection::default());
         let model = Model::load(&source, &options, &mut |_, _| true).unwrap();
-        // A multiple of the cache's block, so that there is no room for growth in it.
-        let price = Footprint::of(&source.config, &stored, &options, 1000, 2, 256);
+        let price = Footprint::of(&source.config, &stored, &options, 1000, (2, 256), 2);
         assert_eq!((price.weights, price.adapter), (model.bytes() as u64, 4000 + laid_out(1000, Compute::Bf16)));
         let mut session = Session::new(&model, None, &[false, false]).unwrap();
         let tokens = vec![7; 256];
         session.forward(&[(0, &tokens), (1, &tokens)], &AtomicBool::new(false)).unwrap();
         assert_eq!(price.cache, session.cache_bytes() as u64);
         assert!(price.buffers > 0 && price.total() > price.weights);
+    }
+
+    #[test]
+    fn a_cache_grows_to_what_was_priced_in_whatever_steps() {
+        let source = formats::open_named("builtin:tiny-chat").unwrap();
+        let stored = StoredWeights::of(&source).unwrap();
+        let options = LoadOptions::of_run(&ModelSection::default());
+        let mut model = Model::load(&source, &options, &mut |_, _| true).unwrap();
+        model.config.max_positions = 4096;
+        for steps in [&[3000][..], &[256, 2744], &[600, 100, 2299, 1], &[1, 2999]] {
+            let mut session = Session::new(&model, None, &[false]).unwrap();
+            for n in steps {
+                session.forward(&[(0, &vec![7; *n])], &AtomicBool::new(false)).unwrap();
+            }
+            let price = Footprint::of(&model.config, &stored, &options, 0, (1, 3000), 2);
+            assert_eq!(price.cache, session.cache_bytes() as u64, "{steps:?}");
+        }
     }
 }

@@ -202,7 +202,7 @@ fn row(known: &Known, program: Program, machine: Machine) -> Row {
         });
         let chat = |stored: &StoredWeights, quantization| {
             let options = LoadOptions { quantization, ..LoadOptions::of_run(&run.model).without_embeddings() };
-            longest(|tokens| Footprint::of(&model, stored, &options, 0, 1, tokens).total() <= free)
+            longest(|tokens| Footprint::of(&model, stored, &options, 0, (1, tokens), machine.threads).total() <= free)
         };
         let chat_tokens = chat(&stored, Quantization::Nf4);
         let chat_file = blocks.iter().filter(|_| chat_tokens == 0).find_map(|(kind, bits, stored)| {

@@ -153,6 +153,8 @@ impl<'m> Session<'m> {
                 tokens = [std::mem::take(&mut self.sequences[*s].tokens), tokens].concat();
                 self.cache.truncate(*s, 0);
             }
+            // Once, and not piece by piece.
+            self.cache.make_room(*s, tokens.len());
             left.push((*s, tokens, i));
         }
         // Base first, then adapted, so that each kind's rows are together.

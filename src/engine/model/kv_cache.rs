@@ -103,13 +103,19 @@ impl KvCache {
         of_either!(self, layers => layers.truncate(sequence, end))
     }
 
-    /// Rows that a layer without a window has room for after a prompt of `tokens` tokens and `new` that follow one by one.
-    pub fn rows_after(tokens: usize, new: usize) -> usize {
-        let mut capacity = tokens.next_multiple_of(BLOCK);
-        while capacity < tokens + new {
-            capacity = (capacity + 1).max(capacity + capacity / 2).next_multiple_of(BLOCK);
-        }
-        capacity
+    /// Rows that a layer without a window has room for when it holds so many: what it grew from makes no difference. Up to
+    /// a quarter of them is more than asked for, so that long ones are seldom moved.
+    pub fn room(rows: usize) -> usize {
+        rows.next_multiple_of((rows.next_power_of_two() / 8).max(BLOCK))
+    }
+
+    /// Makes room for so many more tokens of a sequence, which may come in several pieces.
+    pub fn make_room(&mut self, sequence: usize, new: usize) {
+        of_either!(self, layers => {
+            let heads = layers.shape;
+            let whole = layers.layers.iter_mut().filter(|l| l.window.is_none());
+            whole.for_each(|l| l.make_room(sequence, new, heads));
+        });
     }
 
     /// Bytes of so many rows in all layers.
@@ -137,6 +143,9 @@ impl<T: Element + Default> Layers<T> {
     fn append(&mut self, layer: usize, sequence: usize, kv: Mat) {
         let HeadShape { heads, dim } = self.shape;
         assert_eq!(kv.cols, 2 * heads * dim, "columns of k and v");
+        if kv.rows == 0 {
+            return;
+        }
         let layer = &mut self.layers[layer];
         layer.make_room(sequence, kv.rows, self.shape);
         let part = &mut layer.parts[sequence];
@@ -190,9 +199,8 @@ impl<T: Element + Default> Layer<T> {
         // With a window, a block of room beyond it, so that rows are moved once in a block and not for each token.
         let needed = keep + if self.window.is_some() { new.max(BLOCK) } else { new };
         if needed > part.capacity {
-            let grown = part.capacity + part.capacity / 2;
-            let grown = if self.window.is_some() { needed } else { needed.max(grown) };
-            self.grow(sequence, grown.next_multiple_of(BLOCK), heads);
+            let room = if self.window.is_some() { needed.next_multiple_of(BLOCK) } else { KvCache::room(needed) };
+            self.grow(sequence, room, heads);
         }
     }
 
@@ -279,6 +287,12 @@ mod tests {
             key as usize / 3
         })
         .collect()
+    }
+
+    #[test]
+    fn there_is_room_for_a_quarter_more_at_most() {
+        assert_eq!([1, 256, 257, 2048, 2049, 5000].map(KvCache::room), [256, 256, 512, 2048, 2560, 5120]);
+        assert!((2048..40_000).all(|rows| 4 * (KvCache::room(rows) - rows) <= rows));
     }
 
     #[test]

@@ -113,7 +113,12 @@ impl LoadOptions {
             StoredForm::Nf4 { bytes } | StoredForm::Blocks { bytes } => bytes,
         };
         let bf16 = self.compute == Compute::Bf16 || form == StoredForm::Dense(DenseType::Bf16);
-        let values = if bf16 { 2 * elements } else { 4 * elements };
+        let values = match form {
+            // Quantized where they lie.
+            StoredForm::Dense(DenseType::Bf16) if nf4 => 0,
+            _ if bf16 => 2 * elements,
+            _ => 4 * elements,
+        };
         // As they will be quantized; and before the scales are, too, they are 32-bit numbers.
         if nf4 { file + values + 4 * elements.div_ceil(nf4::BLOCK) } else { file }
     }

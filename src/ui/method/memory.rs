@@ -46,7 +46,7 @@ pub fn memory(ui: &mut Ui, studio: &Studio, run: &mut RunConfig) {
                 if found.changed() {
                     run.model.embeddings = if in_file { Embeddings::File } else { Embeddings::Memory };
                 }
-                found.on_disabled_hover_text("This model answers with the same numbers: they stay in memory.")
+                found.on_disabled_hover_text("They stay in memory: this model answers with the same numbers, or its file has no rows of plain numbers or GGUF blocks.")
             });
         });
         row(ui, "Checkpointing", ("train", "checkpointing"), |ui| {

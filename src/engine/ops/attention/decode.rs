@@ -69,7 +69,10 @@ pub(super) fn forward<T: Element>(call: &Call<T>, segments: &[usize]) {
             let (group, chunk) = tasks[task];
             MEMORY.with_borrow_mut(|memory| call.chunk(&groups[group], chunk, shared, memory));
         });
-        groups.iter().for_each(|group| call.put_together(group, partial));
+        if room > 0 {
+            let partial = &*partial;
+            pool::for_each_task(groups.len(), parallel, |group| call.put_together(&groups[group], partial));
+        }
     });
 }
 
@@ -184,7 +187,7 @@ impl<T: Element> Call<'_, T> {
         for (i, (head, row)) in self.rows(group).enumerate() {
             let part = |chunk: usize| &partial[self.part(group, chunk, i)..][..d + 2];
             let max = (0..chunks).map(|c| part(c)[0]).fold(f32::NEG_INFINITY, f32::max);
-            // SAFETY: the tasks have ended; the columns of the head lie inside the output.
+            // SAFETY: this task alone has this group; the columns of the head lie inside the output.
             let out = unsafe { std::slice::from_raw_parts_mut(self.out.at(row * self.out_stride + head * d), d) };
             out.fill(0.0);
             let mut sum = 0.0;

@@ -6,7 +6,8 @@
 //! dv = pᵀ·dout, ds = p ∘ (dout·vᵀ − D)·scale·(1 − tanh²), dq = ds·k, dk = dsᵀ·q.
 //!
 //! Work is cut into blocks of 64 queries of one head and the keys that they see; the scores of one block are all that
-//! is ever held. Keys and values are packed once for all heads that share them.
+//! is ever held. Keys and values are packed once for all heads that share them. A few queries over many keys, as in
+//! decoding, read keys and values where they lie instead, in chunks that are put together.
 
 mod backward;
 mod decode;

@@ -247,8 +247,8 @@ fn decoding_equals_the_whole() {
 #[test]
 fn heads_one_after_the_other_in_either_type() {
     // As a cache keeps them, in bfloat16: the same numbers give the same as 32 bits side by side, a few queries and many.
-    for window in [None, Some(150)] {
-        let shape = Shape { heads: 6, kv_heads: 2, head_dim: 20, window, ..PLAIN };
+    for (window, softcap) in [(None, None), (Some(150), None), (Some(150), Some(2.0))] {
+        let shape = Shape { heads: 6, kv_heads: 2, head_dim: 20, window, softcap, ..PLAIN };
         let (rows, qw, kw) = (300, 120, 40);
         let width = qw + 2 * kw;
         let mut qkv = normal(1, rows * width, 1.0);

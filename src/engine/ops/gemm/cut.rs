@@ -111,8 +111,8 @@ pub(super) fn cut_shapes(kernel: &Kernel, outputs: &[SumShape], strips: usize, t
     cuts
 }
 
-/// Lanes that every task of these outputs takes, also one that needs less: were they of several sizes, a thread could come to hold
-/// the large buffer for a small task while another one needs it.
+/// Lanes that every task of these outputs takes, in one buffer and also where it needs less: of two buffers and several sizes, small
+/// tasks could come to hold those that a large one needs.
 pub(super) fn lanes(kernel: &Kernel, cuts: &[Cut]) -> usize {
     cuts.iter().map(|cut| cut.task_lanes(kernel).iter().sum()).max().unwrap_or(0)
 }

@@ -94,8 +94,8 @@ impl Kept {
         self.give(taken);
     }
 
-    /// Tasks on all threads hold buffers of so many lanes (0: none). The tasks of one loop must all take the same: a small one
-    /// may get the buffer that a large one needs later.
+    /// Tasks on all threads hold buffers of so many lanes (0: none). Where a task holds several, all tasks of a loop must take the
+    /// same: with small ones some could come to hold the buffers that a large one needs.
     pub fn tasks(&mut self, lanes: &[usize]) {
         let taken = self.take(lanes, self.threads.max(1));
         self.give(taken);
