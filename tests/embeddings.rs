@@ -195,6 +195,24 @@ fn a_conversation_is_as_it_was_when_an_embedding_cannot_be_read() {
     assert_eq!(got, bits(other.forward(&[(0, &[8, 9])], &GO).unwrap().unwrap()));
 }
 
+#[cfg(unix)] // elsewhere a file that is open cannot be replaced
+#[test]
+fn a_file_that_was_replaced_after_it_was_opened_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = untied(folder.path());
+    let source = formats::open(&path).unwrap();
+    // Of the same length, as a newer version of the model would be, and moved into place as a download is.
+    let weights = path.join("model.safetensors");
+    let mut other = fs::read(&weights).unwrap();
+    let header = 8 + u64::from_le_bytes(other[..8].try_into().unwrap()) as usize;
+    other[header..].iter_mut().for_each(|byte| *byte ^= 1);
+    fs::write(path.join("other"), other).unwrap();
+    fs::rename(path.join("other"), &weights).unwrap();
+    let options = LoadOptions::of_run(&RunConfig::default().model).without_embeddings();
+    let message = Model::load(&source, &options, &mut |_, _| true).unwrap_err().to_string();
+    assert!(message.contains("the file was replaced by another one meanwhile: open the model again"), "{message}");
+}
+
 #[test]
 fn a_file_that_is_cut_short_while_a_run_reads_it_is_an_error_that_says_so() {
     let folder = tempfile::tempdir().unwrap();

@@ -97,6 +97,19 @@ impl FileRows {
         })
     }
 
+    /// Whether the first row is that of `matrix`, the same place of the file as it was opened before.
+    pub(crate) fn starts_with(&self, matrix: &[u8]) -> Result<()> {
+        let mut row = vec![0; self.row_bytes()];
+        if self.rows > 0 {
+            self.fill(0, &mut row)?;
+        }
+        if self.rows == 0 || matrix.starts_with(&row) {
+            return Ok(());
+        }
+        let message = "the file was replaced by another one meanwhile: open the model again";
+        Err(Error::tensor(&self.name, message, &self.path))
+    }
+
     /// Looks through all rows, as it is done with matrices that are kept in memory: every value must be a number. What was read
     /// is then in the system's cache, if that has room. Threaded.
     pub(crate) fn check(&self) -> Result<()> {
@@ -129,7 +142,7 @@ impl FileRows {
     /// Reads from the beginning of a row.
     fn fill(&self, row: usize, bytes: &mut [u8]) -> Result<()> {
         assert!(row < self.rows, "outside the matrix");
-        let at = self.at + (row * self.row_bytes()) as u64;
+        let at = self.at + row as u64 * self.row_bytes() as u64;
         read_exact_at(&self.file, at, bytes).map_err(|e| match e.kind() {
             ErrorKind::UnexpectedEof => {
                 let message = format!(

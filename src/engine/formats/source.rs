@@ -186,10 +186,12 @@ impl ModelSource {
             }
         };
         let shape = self.shapes.get(strip_prefix(name)).map(Vec::as_slice);
-        let (Some(Bytes::Mapped { range, .. }), Some(element), Some(&[rows, columns])) = (bytes, element, shape) else {
-            return Ok(None);
-        };
-        FileRows::open(self.file_of(name), own_name, range.start as u64, [rows, columns], element).map(Some)
+        let (Some(bytes), Some(element), Some(&[rows, columns])) = (bytes, element, shape) else { return Ok(None) };
+        let Bytes::Mapped { range, .. } = &bytes else { return Ok(None) };
+        let rows = FileRows::open(self.file_of(name), own_name, range.start as u64, [rows, columns], element)?;
+        // Opened by its name, as the map was, but later.
+        rows.starts_with(&bytes)?;
+        Ok(Some(rows))
     }
 
     /// Gives back the pages of the files that were read.
