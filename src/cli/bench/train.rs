@@ -134,7 +134,8 @@ fn settings(args: &Args) -> serde_json::Value {
     serde_json::json!({
         "model": args.model, "data": args.data(), "seq": args.seq, "batch": args.batch, "steps": args.steps.unwrap_or(STEPS),
         "rank": args.rank, "quantization": args.quantization, "compute": args.compute,
-        "embeddings": args.embeddings.unwrap_or_default(), "checkpointing": args.checkpointing, "checkpoint_offload": args.checkpoint_offload, "logits_chunk": args.logits_chunk,
+        "embeddings": args.embeddings.unwrap_or_default(),
+        "checkpointing": args.checkpointing, "checkpoint_offload": args.checkpoint_offload, "logits_chunk": args.logits_chunk,
         "optimizer": args.optimizer, "dropout": args.dropout, "threads": rayon::current_num_threads(),
     })
 }

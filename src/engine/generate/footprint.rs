@@ -5,7 +5,7 @@ use smallvec::smallvec;
 use crate::engine::formats::StoredWeights;
 use crate::engine::model::{KvCache, Layout, LoadOptions, ModelConfig, PIECE, WorkspaceSize};
 use crate::engine::ops::Compute;
-use crate::engine::ops::attention::{self, Segment, Shape};
+use crate::engine::ops::attention::{self, Segment};
 use crate::engine::ops::gemm::scratch::Kept;
 use crate::engine::ops::gemm::{self, SumTakes, ThroughRank};
 use crate::engine::ops::rope::RopeTable;
@@ -74,15 +74,7 @@ impl Footprint {
     /// panels, blocks of scores, packed operands. A run's steps have as much.
     pub fn of_a_prompt(model: &ModelConfig, compute: Compute, (new, all): (usize, usize), threads: usize) -> u64 {
         let pass = new.min(PIECE).min(all);
-        let shape = Shape {
-            heads: model.heads,
-            kv_heads: model.kv_heads,
-            head_dim: model.head_dim,
-            scale: model.attention_scale,
-            softcap: model.attention_softcap,
-            window: None,
-            compute,
-        };
+        let shape = model.attention_shape(compute);
         let mut kept = Kept::new(threads);
         attention::forward_takes(&shape, &[Segment { q: 0..pass, k: 0..all }], &mut kept);
         let down = SumTakes { cols: model.hidden, depths: smallvec![model.intermediate], block: 1 };

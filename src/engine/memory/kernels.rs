@@ -4,7 +4,7 @@ use super::Machine;
 use crate::engine::config::Quantization;
 use crate::engine::formats::{Role, StoredForm, StoredWeights};
 use crate::engine::model::{GATE_UP, GroupShape, Layout, LinearKind, LoadOptions, Model, ModelConfig, QKV};
-use crate::engine::ops::attention::{self, Segment, Shape};
+use crate::engine::ops::attention::{self, Segment};
 use crate::engine::ops::gemm::scratch::Kept;
 use crate::engine::ops::{Compute, cross_entropy};
 use crate::engine::peft::AdapterShape;
@@ -76,15 +76,7 @@ pub(super) fn step(
     let (t, threads) = (layout.size.tokens, machine.threads);
     let mut kept = Kept::new(threads);
     let segments = laid(t, layout.size.longest, segments);
-    let shape = Shape {
-        heads: m.heads,
-        kv_heads: m.kv_heads,
-        head_dim: m.head_dim,
-        scale: m.attention_scale,
-        softcap: m.attention_softcap,
-        window: None,
-        compute: blocks.compute,
-    };
+    let shape = m.attention_shape(blocks.compute);
     let (rows, head) = ((layout.size.supervised, layout.logits_rows), (m.hidden, m.vocab));
     let group = |kinds: &[LinearKind]| {
         let of = m.linears().iter().copied().filter(|kind| kinds.contains(kind));

@@ -1,5 +1,8 @@
 //! What a decoder is made of: one set of parameters that covers every supported family.
 
+use crate::engine::ops::Compute;
+use crate::engine::ops::attention::Shape;
+
 /// The families whose `config.json` and tensor names are understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -180,6 +183,19 @@ impl ModelConfig {
     /// Columns of k, and of v.
     pub fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim
+    }
+
+    /// Attention of a layer without a window.
+    pub fn attention_shape(&self, compute: Compute) -> Shape {
+        Shape {
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            scale: self.attention_scale,
+            softcap: self.attention_softcap,
+            window: None,
+            compute,
+        }
     }
 
     /// `[out, in]` of a linear of a decoder layer.

@@ -41,15 +41,7 @@ pub struct DecoderLayer {
 impl DecoderLayer {
     /// The attention's shape in this layer.
     pub fn attention_shape(&self, m: &ModelConfig, compute: Compute) -> Shape {
-        Shape {
-            heads: m.heads,
-            kv_heads: m.kv_heads,
-            head_dim: m.head_dim,
-            scale: m.attention_scale,
-            softcap: m.attention_softcap,
-            window: self.config.window,
-            compute,
-        }
+        Shape { window: self.config.window, ..m.attention_shape(compute) }
     }
 
     /// `x [tokens, hidden]` → `y [tokens, hidden]`, leaving in `s` what the backward needs. Without `y` (the forward is
