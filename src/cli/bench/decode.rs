@@ -33,11 +33,6 @@ struct Measured {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    if args.adapted && args.batch < 2 {
-        return Err(Failure::Usage(
-            "--adapted decodes beside the model without adapter: it needs --batch 2 or more".into(),
-        ));
-    }
     let source = open_model(&args.model)?;
     let prompt = source.tokenizer()?.encode(PROMPT, false)?;
     let program = Program::measured();
@@ -54,8 +49,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         stop: Vec::new(),
     };
     let adapter = args.adapted.then(|| Adapter::new(&model.config, args.lora(&model.config), 0)).transpose()?;
-    let requests: Vec<Request> =
-        (0..batch).map(|i| Request { adapted: args.adapted && i % 2 == 1, ..request.clone() }).collect();
+    let requests: Vec<Request> = (0..batch)
+        .map(|i| Request { adapted: args.adapted && (i % 2 == 1 || batch == 1), ..request.clone() })
+        .collect();
     let shape = adapter.as_ref().map(AdapterShape::of).unwrap_or_default();
     let session = |prompt, new| {
         let (cache, buffers) = Footprint::session(&model.config, &shape, model.compute, (batch, prompt, new));

@@ -45,7 +45,7 @@ pub(super) struct Args {
     /// Rank of the adapter; its alpha is twice that
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
     rank: u32,
-    /// Every second sequence to decode has an adapter of that rank on all linears, the others have none
+    /// Every second sequence to decode, or the only one, has an adapter of that rank on all linears, the others have none
     #[arg(long)]
     adapted: bool,
     /// How the frozen weights lie in memory

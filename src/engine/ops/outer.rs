@@ -6,14 +6,15 @@
 use super::cpu::{Isa, Kernel, Tile};
 use super::gemm::scratch::{Kept, Scratch};
 use super::gemm::{Right, kernel, strips};
+use super::simd::prefetch;
 use super::{Compute, Mat, MatMut, pool};
 
 /// Columns of C that a task computes: their part of b stays in the L2 cache while the rows of C pass over it.
-const COLUMNS: usize = 96;
+const COLUMNS: usize = 128;
 /// Rows of C that a task computes.
-const ROWS: usize = 64;
+const ROWS: usize = 112;
 /// Tokens whose products are summed in registers: what a task reads of them stays in the L1 cache.
-const TOKENS: usize = 128;
+const TOKENS: usize = 64;
 
 /// One sum: `c[m, n] += a[tokens, m]ᵀ·b[tokens, n]`.
 pub(crate) struct Outer<'a> {
@@ -58,8 +59,11 @@ fn accumulate_with(kernel: &Kernel, mut all: Vec<Outer>) {
         let c = target.c.wrapping_add(row * target.stride + column);
         let (a, b) = (a.columns(row, rows), b.columns(column, cols));
         for first in (0..a.rows).step_by(TOKENS) {
-            let tokens = TOKENS.min(a.rows - first);
-            part(kernel, a.rows_range(first, tokens), b.rows_range(first, tokens), c, target.stride);
+            let tokens = |first: usize| {
+                let count = TOKENS.min(a.rows - first);
+                (a.rows_range(first, count), b.rows_range(first, count))
+            };
+            part(kernel, tokens(first), tokens(a.rows.min(first + TOKENS)), c, target.stride);
         }
     });
 }
@@ -73,9 +77,12 @@ pub(crate) fn takes(tokens: usize, columns: impl Iterator<Item = usize>, isa: Is
     kept.tasks(&[lanes]);
 }
 
-/// Adds Σₜ aₜ·bₜᵀ to one part of C.
-fn part(kernel: &Kernel, a: Mat, b: Mat, c: *mut f32, stride: usize) {
+/// Adds Σₜ aₜ·bₜᵀ to one part of C. `next` are the tokens that follow.
+fn part(kernel: &Kernel, (a, b): (Mat, Mat), next: (Mat, Mat), c: *mut f32, stride: usize) {
     let (tokens, m) = (a.rows, a.cols);
+    // The narrower operand is in the cache. Of the wider one every number is read once, from places a row apart, which the
+    // processor does not guess.
+    let tall = m > b.cols;
     let (height, strips) = strips(kernel, m);
     for column in (0..b.cols).step_by(kernel.nr) {
         let cols = kernel.nr.min(b.cols - column);
@@ -91,8 +98,14 @@ fn part(kernel: &Kernel, a: Mat, b: Mat, c: *mut f32, stride: usize) {
                 (panel.cast_const(), lanes)
             }
         };
+        if !tall {
+            ask_for(b, next.1, column + kernel.nr, kernel.nr);
+        }
         for strip in 0..strips {
             let row = strip * height;
+            if tall {
+                ask_for(a, next.0, row + height, kernel.mr);
+            }
             let tile = Tile {
                 a: &[(a.data[row..].as_ptr().cast(), tokens)],
                 a_step: a.stride,
@@ -109,6 +122,18 @@ fn part(kernel: &Kernel, a: Mat, b: Mat, c: *mut f32, stride: usize) {
             };
             // SAFETY: a and b hold `tokens` rows with these columns; the tile lies in C, and no other task has it.
             unsafe { (kernel.tile)(height.min(m - row), lanes, &tile) };
+        }
+    }
+}
+
+/// Asks for columns `from..from + width`, or as many from the first on of the tokens that follow if there are none.
+fn ask_for(here: Mat, next: Mat, from: usize, width: usize) {
+    let (m, from) = if from < here.cols { (here, from) } else { (next, 0) };
+    let columns = from..m.cols.min(from + width);
+    for token in 0..m.rows {
+        // The last of each line's worth: the first is in the line of the columns before.
+        for line in m.row(token)[columns.clone()].chunks(16) {
+            prefetch(line[line.len() - 1..].as_ptr().cast());
         }
     }
 }

@@ -221,12 +221,12 @@ unsafe fn group<const M: usize, const R: usize>(
     }
 }
 
-/// Asks for part `p` of parts of so many bytes.
+/// Asks for part `p` of parts of so many bytes, which are not needed again before the next token.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn prefetch(first: *const i8, bytes: usize, p: usize) {
     for line in (0..bytes).step_by(64) {
-        _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(p * bytes + line));
+        _mm_prefetch::<_MM_HINT_NTA>(first.wrapping_add(p * bytes + line));
     }
 }
 

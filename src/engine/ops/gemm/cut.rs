@@ -20,8 +20,9 @@ const MOST_UNITS: usize = 384;
 /// Units of a stretch of a sum so long that its left operand fits no cache, see [`Cut::long`].
 const LONG_UNITS: usize = 128;
 
-/// Units of such a sum. Not its bytes: a smaller batch must not be cut in another way, whose memory was not planned.
-const LONG: usize = 8192;
+/// Units of such a sum: half of those of the gradient through gate and up of a model of 1.1B. Not its bytes: a smaller batch must
+/// not be cut in another way, whose memory was not planned.
+const LONG: usize = 2500;
 
 /// Most rows that a task passes over its panels when sums are kept aside, so that they stay in the cache.
 const MOST_ROWS: usize = 1024;
@@ -62,8 +63,9 @@ pub(super) struct Cut {
     /// Strips of every row range but the last.
     pub chunk: usize,
     pub chunks: usize,
-    /// The sums are so long (a gradient through the head) that their left operands are read from main memory, once for each
-    /// group: groups are as wide as they can be, and what threads are left share the rows.
+    /// The sums are so long (gradients through a head, or through the gate and up of a model of 1.1B) that their left operands
+    /// are read from main memory, once for each group: groups are as wide as they can be, and what threads are left share
+    /// the rows.
     long: bool,
 }
 
