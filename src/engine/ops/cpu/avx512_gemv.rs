@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use half::bf16;
 
@@ -128,6 +129,7 @@ unsafe fn dots_of<const M: usize>(
     stride: usize,
 ) {
     let whole = range.start + range.len() / GROUP * GROUP;
+    let past_caches = past_caches();
     if let Rows::Nf4(m) = rows {
         // They lie apart from the numbers, a line for every 64 blocks.
         let blocks = m.in_features() / 64;
@@ -136,14 +138,14 @@ unsafe fn dots_of<const M: usize>(
     // SAFETY: passed on.
     unsafe {
         for first in (range.start..whole).step_by(GROUP) {
-            let sums = group::<M, GROUP>(x, rows, first, scratch);
+            let sums = group::<M, GROUP>(x, rows, first, scratch, past_caches);
             for (i, sums) in sums.iter().enumerate() {
                 let to = out.as_mut_ptr().add(i * stride + first - range.start);
                 _mm_storeu_ps(to, add_up(*sums));
             }
         }
         for row in whole..range.end {
-            let sums = group::<M, 1>(x, rows, row, scratch);
+            let sums = group::<M, 1>(x, rows, row, scratch, past_caches);
             for (i, [sum]) in sums.into_iter().enumerate() {
                 out[i * stride + row - range.start] = _mm512_reduce_add_ps(sum);
             }
@@ -172,6 +174,7 @@ unsafe fn group<const M: usize, const R: usize>(
     rows: Rows,
     first: usize,
     scratch: &mut [f32],
+    past_caches: bool,
 ) -> [[__m512; R]; M] {
     // SAFETY: rows and parts lie in the operand; masks keep the last part inside.
     unsafe {
@@ -190,7 +193,7 @@ unsafe fn group<const M: usize, const R: usize>(
                 let part = |r: usize, at: usize| _mm512_loadu_si512(row(r).add(at).cast());
                 let ahead = row(0).cast::<i8>().wrapping_add(AHEAD);
                 let two = |p: usize| {
-                    prefetch(ahead, R * 128, p);
+                    prefetch(ahead, R * 128, p, past_caches);
                     [each::<R>(|r| part(r, 64 * p)), each::<R>(|r| part(r, 64 * p + 32))]
                 };
                 sums::<M, R>(x, m.cols, two, |at| {
@@ -207,7 +210,7 @@ unsafe fn group<const M: usize, const R: usize>(
                 // Not `map` of an array: that is compiled for any machine, and calls what it is given.
                 let ahead = codes.cast::<i8>().wrapping_add(AHEAD);
                 let block = |p: usize| {
-                    prefetch(ahead, R * 32, p);
+                    prefetch(ahead, R * 32, p, past_caches);
                     let tables = each::<R>(|r| scaled_pairs(levels, *scales.add(r * blocks + p)));
                     let codes = |r: usize| codes.add((r * blocks + p) * 32);
                     [
@@ -224,10 +227,25 @@ unsafe fn group<const M: usize, const R: usize>(
 /// Asks for part `p` of parts of so many bytes, which are not needed again before the next token.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn prefetch(first: *const i8, bytes: usize, p: usize) {
+fn prefetch(first: *const i8, bytes: usize, p: usize, past_caches: bool) {
     for line in (0..bytes).step_by(64) {
-        _mm_prefetch::<_MM_HINT_NTA>(first.wrapping_add(p * bytes + line));
+        let line = first.wrapping_add(p * bytes + line);
+        if past_caches {
+            _mm_prefetch::<_MM_HINT_NTA>(line);
+        } else {
+            _mm_prefetch::<_MM_HINT_T0>(line);
+        }
     }
+}
+
+/// Whether weights are read faster when they are asked for past the outer caches: a seventh on AMD's Zen 5; on Intel's Sapphire
+/// Rapids it takes a tenth longer (docs/performance.md).
+fn past_caches() -> bool {
+    static AMD: OnceLock<bool> = OnceLock::new();
+    *AMD.get_or_init(|| {
+        let vendor = __cpuid(0);
+        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
+    })
 }
 
 /// `f(0)`, `f(1)`, …

@@ -24,6 +24,9 @@ const LONG_UNITS: usize = 128;
 /// not be cut in another way, whose memory was not planned.
 const LONG: usize = 2500;
 
+/// Most ranges that the rows of such a sum are cut into: each packs the panels for itself.
+const LONG_RANGES: usize = 2;
+
 /// Most rows that a task passes over its panels when sums are kept aside, so that they stay in the cache.
 const MOST_ROWS: usize = 1024;
 
@@ -64,8 +67,8 @@ pub(super) struct Cut {
     pub chunk: usize,
     pub chunks: usize,
     /// The sums are so long (gradients through a head, or through the gate and up of a model of 1.1B) that their left operands
-    /// are read from main memory, once for each group: groups are as wide as they can be, and what threads are left share
-    /// the rows.
+    /// are read from main memory, once for each group: groups are as wide as they can be, and two threads share the rows
+    /// of one.
     long: bool,
 }
 
@@ -130,7 +133,8 @@ impl Cut {
         let units = stretches.iter().map(|s| s.units).max().unwrap_or(0);
         let room = if long { 2 * PANEL_LANES } else { PANEL_LANES };
         let fitting = room / (units.max(1) * kernel.nr);
-        let widest = if long { fitting } else { fitting.min(sharing) };
+        let sharing = if long { panels.div_ceil(threads.div_ceil(LONG_RANGES)) } else { sharing };
+        let widest = fitting.min(sharing);
         let group = balanced(panels, widest.max(1), granularity, long, threads);
         Cut { stretches, units, panels, group, groups: panels.div_ceil(group), chunk: 0, chunks: 0, long }
     }
