@@ -601,6 +601,9 @@ fn benchmarks_measure() {
         ]
     );
     assert!(number(decoded, "decode_tok_s") > 0.0 && decoded["tokens"] == 20, "{decoded}");
+    let adapted = &place.json(&["bench", "decode", "--steps", "4", "--adapted", "--json"])[0];
+    assert!(number(adapted, "decode_tok_s") > 0.0 && adapted["batch"] == 1, "{adapted}");
+    assert_eq!(adapted["config"]["adapted"], true);
     let products = place.json(&["bench", "gemm", "--seq", "16", "--json"]);
     assert!(products.len() >= 6 && products.iter().all(|p| number(p, "gflops") > 0.0));
 }
