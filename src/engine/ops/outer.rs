@@ -14,7 +14,7 @@ const COLUMNS: usize = 128;
 /// Rows of C that a task computes.
 const ROWS: usize = 112;
 /// Tokens whose products are summed in registers: what a task reads of them stays in the L1 cache.
-const TOKENS: usize = 64;
+const TOKENS: usize = 128;
 
 /// One sum: `c[m, n] += a[tokens, m]ᵀ·b[tokens, n]`.
 pub(crate) struct Outer<'a> {
