@@ -58,12 +58,13 @@ fn accumulate_with(kernel: &Kernel, mut all: Vec<Outer>) {
         let cols = COLUMNS.min(shapes[i].1 - column);
         let c = target.c.wrapping_add(row * target.stride + column);
         let (a, b) = (a.columns(row, rows), b.columns(column, cols));
+        let tokens_from = |first: usize| {
+            let count = TOKENS.min(a.rows - first);
+            (a.rows_range(first, count), b.rows_range(first, count))
+        };
         for first in (0..a.rows).step_by(TOKENS) {
-            let tokens = |first: usize| {
-                let count = TOKENS.min(a.rows - first);
-                (a.rows_range(first, count), b.rows_range(first, count))
-            };
-            part(kernel, tokens(first), tokens(a.rows.min(first + TOKENS)), c, target.stride);
+            let next = a.rows.min(first + TOKENS);
+            part(kernel, tokens_from(first), tokens_from(next), c, target.stride);
         }
     });
 }

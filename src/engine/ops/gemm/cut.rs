@@ -24,7 +24,7 @@ const LONG_UNITS: usize = 128;
 /// not be cut in another way, whose memory was not planned.
 const LONG: usize = 2500;
 
-/// Most ranges that the rows of such a sum are cut into: each packs the panels for itself.
+/// Ranges of rows that the groups of such a sum are made for, where there are panels enough: each range packs them for itself.
 const LONG_RANGES: usize = 2;
 
 /// Most rows that a task passes over its panels when sums are kept aside, so that they stay in the cache.
@@ -238,6 +238,17 @@ mod tests {
             let group = balanced(panels, widest, granularity, false, threads);
             assert!(group >= 1 && group.is_multiple_of(granularity), "{group}");
             assert!(group <= widest.next_multiple_of(granularity), "{group}");
+        }
+    }
+
+    #[test]
+    fn many_threads_do_not_pack_the_panels_of_long_sums_many_times() {
+        let kernel = Kernel::of(Isa::Portable, Compute::F32);
+        let shape = SumShape { cols: 64 * kernel.nr, units: [LONG].as_slice().into(), granularity: 2 };
+        for threads in [1, 2, 4, 16] {
+            let cut = &cut_shapes(kernel, std::slice::from_ref(&shape), strips(kernel, 512).1, threads)[0];
+            assert!(cut.chunks <= LONG_RANGES, "{threads} threads: {} ranges", cut.chunks);
+            assert!(cut.groups * cut.chunks >= threads, "{threads} threads: {} groups", cut.groups);
         }
     }
 
